@@ -1,0 +1,148 @@
+"""The cache of verdicts: two LRUs, so that unknown hosts can never push out hosted ones.
+
+Nothing here sweeps: an entry that is past its time stays until it is replaced or pushed out. So every
+call costs the same, whatever the number of entries.
+"""
+
+from dataclasses import replace
+
+from cachetools import LRUCache
+
+from fastvhost import config
+from fastvhost.model import Finding, Verdict, VerdictKind
+
+__all__ = ["HostedEntry", "VerdictCache"]
+
+_FAILURE_TTL = (1.0, 60.0)
+"""Seconds that a first failure is remembered, doubled by each after it, and the most of them. RFC 9520
+section 3.2 asks for at least 1 and at most 300."""
+
+_STALE_TTL = 30.0
+"""Most seconds that a stale answer may be believed (RFC 8767 section 4)."""
+
+_REFRESH_AT = 0.9
+"""The share of its TTL from which a HOSTED verdict that is asked for is looked up again; Unbound
+prefetches at the same point."""
+
+
+class HostedEntry:
+    """A host that DNS last said to be ours, and what has happened since.
+
+    It outlives its verdict: while DNS fails it is served stale, and however old it is, its host is
+    looked up on the budget of known domains.
+    """
+
+    __slots__ = ("failures", "refresh_at", "stale_until", "verdict")
+
+    def __init__(self, verdict: Verdict, *, refresh_at: float, stale_until: float) -> None:
+        self.verdict = verdict
+        self.refresh_at = refresh_at
+        """The instant from which the next asker causes a walk."""
+        self.stale_until = stale_until
+        """The instant from which it answers nobody."""
+        self.failures = 0
+        """Walks in a row that failed since the verdict."""
+
+    def answer(self, now: float) -> Verdict:
+        """The verdict, marked as stale where it has expired; not to be asked from `stale_until` on."""
+        if now < self.verdict.expires:
+            return self.verdict
+        return replace(
+            self.verdict,
+            expires=min(now + _STALE_TTL, self.stale_until),
+            reason=f"stale: {self.verdict.reason}",
+            failures=self.failures,
+        )
+
+
+class VerdictCache:
+    """Verdicts by canonical host, and the rules for how long each class of them lives."""
+
+    __slots__ = ("_hosted", "_limits", "_unknown")
+
+    def __init__(self, limits: config.Cache) -> None:
+        self._limits = limits
+        self._hosted: LRUCache[str, HostedEntry] = LRUCache(limits.hosted_entries)
+        self._unknown: LRUCache[str, Verdict] = LRUCache(limits.unknown_entries)
+
+    def hosted(self, host: str) -> HostedEntry | None:
+        """What is known of a host that was HOSTED when DNS last said, however long ago."""
+        return self._hosted.get(host)
+
+    def unknown(self, host: str, now: float) -> Verdict | None:
+        """The NOT_HOSTED or UNDETERMINED verdict that holds for `host` at `now`."""
+        verdict = self._unknown.get(host)
+        return verdict if verdict is not None and now < verdict.expires else None
+
+    def sizes(self) -> tuple[int, int]:
+        """Entries in the hosted and in the unknown LRU, those past their time included."""
+        return len(self._hosted), len(self._unknown)
+
+    def settle(self, host: str, finding: Finding, now: float) -> Verdict:
+        """Keep what a walk found and return the verdict that its askers get."""
+        match finding.kind:
+            case VerdictKind.HOSTED:
+                return self._keep_hosted(host, finding, now)
+            case VerdictKind.NOT_HOSTED:
+                self._hosted.pop(host, None)
+                return self._keep_unknown(
+                    host, finding, _clamped(finding.ttl, self._limits.not_hosted_ttl), now
+                )
+            case _:
+                return self._undecided(host, finding, now)
+
+    def _keep_hosted(self, host: str, finding: Finding, now: float) -> Verdict:
+        ttl = _clamped(finding.ttl, self._limits.hosted_ttl)
+        verdict = _verdict(host, finding, expires=now + ttl)
+        self._hosted[host] = HostedEntry(
+            verdict,
+            refresh_at=now + ttl * _REFRESH_AT,
+            stale_until=verdict.expires + self._limits.stale,
+        )
+        self._unknown.pop(host, None)
+        return verdict
+
+    def _keep_unknown(
+        self, host: str, finding: Finding, ttl: float, now: float, failures: int = 0
+    ) -> Verdict:
+        verdict = _verdict(host, finding, expires=now + ttl, failures=failures)
+        self._unknown[host] = verdict
+        return verdict
+
+    def _undecided(self, host: str, finding: Finding, now: float) -> Verdict:
+        """Fall back on what DNS said last; where it said nothing, remember a failure and back off."""
+        limited = finding.kind is VerdictKind.LIMITED
+        entry = self._hosted.get(host)
+        if entry is not None and now < entry.stale_until:
+            # A spent budget is no failure of DNS: it does not count, but the next try waits all the same.
+            entry.failures += not limited
+            entry.refresh_at = now + _backoff(entry.failures)
+            return entry.answer(now)
+        if limited:
+            return _verdict(host, finding, expires=now)
+        before = self._unknown.get(host)
+        in_a_row = before is not None and now - before.expires < _FAILURE_TTL[1]
+        failures = 1 + (before.failures if before is not None and in_a_row else 0)
+        return self._keep_unknown(host, finding, _backoff(failures), now, failures)
+
+
+def _verdict(host: str, finding: Finding, *, expires: float, failures: int = 0) -> Verdict:
+    return Verdict(
+        kind=finding.kind,
+        host=host,
+        expires=expires,
+        reason=finding.reason,
+        steps=finding.steps,
+        failures=failures,
+    )
+
+
+def _clamped(ttl: float, bounds: tuple[float, float]) -> float:
+    floor, ceiling = bounds
+    return min(max(ttl, floor), ceiling)
+
+
+def _backoff(failures: int) -> float:
+    """1 s after the first failure, doubling to 60 s."""
+    first, most = _FAILURE_TTL
+    return min(first * 2.0 ** min(failures - 1, 16), most) if failures else first

@@ -1,0 +1,199 @@
+"""The command line: arguments in, an exit code out.
+
+Each command imports what it needs when it runs: `fastvhost query` in a script should not wait for what
+only `serve` uses.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastvhost import __version__
+from fastvhost.errors import FastvhostError
+
+if TYPE_CHECKING:
+    from fastvhost.config import Config
+    from fastvhost.model import VerdictKind
+
+__all__ = ["main"]
+
+DEFAULT_CONFIG = Path("/etc/fastvhost.toml")
+
+_USAGE = 2
+_UNDECIDED = 3
+
+_EXIT_CODES = """exit status:
+  0  HOSTED
+  1  NOT_HOSTED
+  2  usage or configuration error
+  3  anything undecided, or no reply
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors of the user's making are one line on stderr and exit code 2."""
+    args = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = args.run
+    try:
+        return run(args)
+    except FastvhostError as error:
+        print(f"fastvhost: {error}", file=sys.stderr)
+        return _USAGE
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from fastvhost.serve import run_daemon
+
+    run_daemon(_config(args.config))
+    return 0
+
+
+def _query(args: argparse.Namespace) -> int:
+    from fastvhost.config import Listen
+    from fastvhost.query import NoReplyError, ask
+
+    server = Listen().pdb
+    if args.server is not None:
+        from fastvhost.config_file import parse_endpoint
+
+        server = parse_endpoint(args.server, default_port=5380)
+    assert server is not None  # noqa: S101 - the default of `listen.pdb`
+    name = args.host if args.source is None else f"{args.host} {args.source}"
+    try:
+        kind, seconds = ask(server, name.encode(errors="surrogateescape"), timeout=args.timeout)
+    except NoReplyError as error:
+        print(f"fastvhost: {error}", file=sys.stderr)
+        return _UNDECIDED
+    except ValueError as error:
+        print(f"fastvhost: {args.host!r} cannot be asked: {error}", file=sys.stderr)
+        return _USAGE
+    print(f"{args.host} {kind.name} {seconds * 1e6:.0f} us")
+    return _exit_code(kind)
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    import trio
+
+    from fastvhost.explain import explanation
+    from fastvhost.service import open_service
+
+    config = _config(args.config)
+    quiet = replace(config, listen=replace(config.listen, pdb=None))
+
+    async def explain() -> int:
+        async with open_service(quiet) as service:
+            verdict = await service.lookup(args.host)
+            print(explanation(verdict, trio.current_time()))
+            return _exit_code(verdict.kind)
+
+    return trio.run(explain)
+
+
+def _check_config(args: argparse.Namespace) -> int:
+    from fastvhost.config_file import load_config
+
+    load_config(args.file)
+    print(f"{args.file}: ok")
+    return 0
+
+
+def _config(path: Path | None) -> "Config":
+    from fastvhost.config import Config
+    from fastvhost.config_file import load_config
+
+    if path is not None:
+        return load_config(path)
+    if DEFAULT_CONFIG.exists():
+        return load_config(DEFAULT_CONFIG)
+    from fastvhost.local import own_by_default
+
+    config = Config(own=own_by_default())
+    addresses = ", ".join(str(network.network_address) for network in config.own.addresses)
+    print(f"fastvhost: no {DEFAULT_CONFIG}: taking this machine's addresses, {addresses}", file=sys.stderr)
+    return config
+
+
+def _exit_code(kind: "VerdictKind") -> int:
+    return {"HOSTED": 0, "NOT_HOSTED": 1}.get(kind.name, _UNDECIDED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastvhost",
+        description="Is this SIP host one of ours? Decided from DNS by RFC 3263.",
+        epilog="`fastvhost COMMAND --help` shows an example of each.",
+    )
+    parser.add_argument("--version", action="version", version=f"fastvhost {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, example: str
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    serve = command(
+        "serve",
+        _serve,
+        "Answer until SIGTERM or SIGINT.",
+        "example:\n  fastvhost serve --config fastvhost.toml\n",
+    )
+    _add_config(serve)
+
+    query = command(
+        "query",
+        _query,
+        "Ask a running daemon over PDB.",
+        f"example:\n  fastvhost query example.com --source 198.51.100.7\n\n{_EXIT_CODES}",
+    )
+    query.add_argument("host", metavar="HOST", help="the host of a SIP URI")
+    query.add_argument("--source", metavar="ADDR", help="the SIP peer on whose budget it is asked")
+    query.add_argument("--server", metavar="ADDR:PORT", help="where the daemon listens (127.0.0.1:5380)")
+    query.add_argument(
+        "--timeout", metavar="SECONDS", type=_seconds, default=1.0, help="for each of two attempts (1)"
+    )
+
+    explain = command(
+        "explain",
+        _explain,
+        "Look a host up from scratch and show each step; needs no daemon.",
+        f"example:\n  fastvhost explain example.com --config fastvhost.toml\n\n{_EXIT_CODES}",
+    )
+    explain.add_argument("host", metavar="HOST", help="the host of a SIP URI")
+    _add_config(explain)
+
+    check = command(
+        "check-config",
+        _check_config,
+        "Check a configuration file; exit 2 and one line when it is wrong.",
+        "example:\n  fastvhost check-config fastvhost.toml\n",
+    )
+    check.add_argument("file", metavar="FILE", type=Path)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help=f"the configuration ({DEFAULT_CONFIG}; without it this machine's addresses are ours)",
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 60:
+        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 60 seconds")
+    return seconds

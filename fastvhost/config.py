@@ -1,0 +1,166 @@
+"""The configuration as values: one frozen section for each table of the TOML file.
+
+A part of the service is handed the section that it needs, nothing more. Reading and checking a file is
+`fastvhost.config_file`'s; what is built here by a program is trusted to keep the ranges given below.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import NamedTuple
+
+__all__ = [
+    "Cache",
+    "Config",
+    "Dns",
+    "Domains",
+    "Endpoint",
+    "Limits",
+    "Listen",
+    "Match",
+    "Network",
+    "Own",
+    "Transport",
+]
+
+Network = IPv4Network | IPv6Network
+
+
+class Transport(Enum):
+    """A SIP transport, named as in `own.ports`."""
+
+    UDP = "udp"
+    TCP = "tcp"
+    TLS = "tls"
+    SCTP = "sctp"
+    WS = "ws"
+    WSS = "wss"
+
+
+class Match(Enum):
+    """How much of what DNS publishes must lead to us."""
+
+    ANY = "any"
+    """Any one record."""
+    FIRST = "first"
+    """The record that a client prefers: lowest order and preference, lowest priority."""
+
+
+class Endpoint(NamedTuple):
+    """An address to bind or to ask: IPv4 or IPv6 in text, without brackets, and a port 0–65535."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+_DEFAULT_PORTS: Mapping[Transport, frozenset[int]] = {
+    Transport.UDP: frozenset({5060}),
+    Transport.TCP: frozenset({5060}),
+    Transport.TLS: frozenset({5061}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """Who we are in DNS. At least one of `addresses` and `names` is not empty."""
+
+    addresses: tuple[Network, ...] = ()
+    """Where SIP reaches us; a single address is a network of one."""
+    names: frozenset[str] = frozenset()
+    """SRV and NAPTR targets that are us by name: canonical hosts."""
+    ports: Mapping[Transport, frozenset[int]] = field(default_factory=lambda: _DEFAULT_PORTS)
+    """The transports that we serve, each with the ports (1–65535) that an SRV record may name."""
+
+    def has_address(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether SIP reaches us at `address`."""
+        return any(address in network for network in self.addresses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen:
+    """Where clients reach us, and which clients."""
+
+    pdb: Endpoint | None = Endpoint("127.0.0.1", 5380)
+    """The PDB face; None turns it off. Port 0 takes a free one."""
+    allow: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    """Clients that get a reply; others are dropped unread and counted."""
+    answer_within: float = 0.04
+    """Seconds until a reply goes out, PENDING when nothing better is known; 0.001–10."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dns:
+    """How DNS is asked and what counts as leading to us."""
+
+    servers: tuple[Endpoint, ...] = ()
+    """Recursive servers, the preferred first; empty: those of the system's resolv.conf."""
+    trusted: bool = False
+    """Believe these servers' AD bit (RFC 4035 section 4.9.3)."""
+    timeout: float = 2.0
+    """Seconds for one upstream query; 0.05–60."""
+    walk_timeout: float = 8.0
+    """Seconds for one walk; 0.05–300."""
+    match: Match = Match.ANY
+    """Whether any record or only the preferred one must lead to us."""
+    address_fallback: bool = True
+    """Whether A and AAAA of the host count where it has no SRV record (RFC 3263 section 4.2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """How many verdicts are kept, and how long."""
+
+    hosted_entries: int = 200_000
+    """Most HOSTED verdicts; 1–100,000,000."""
+    unknown_entries: int = 1_000_000
+    """Most other verdicts; 1–100,000,000."""
+    hosted_ttl: tuple[float, float] = (30.0, 86_400.0)
+    """Floor and ceiling of a HOSTED verdict, seconds."""
+    not_hosted_ttl: tuple[float, float] = (5.0, 3_600.0)
+    """Floor and ceiling of a NOT_HOSTED verdict, seconds."""
+    stale: float = 86_400.0
+    """Seconds past its TTL that a HOSTED verdict is served while DNS fails (RFC 8767); 0: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What unknown hosts may cost."""
+
+    upstream_qps: float = 1_000.0
+    """DNS queries in any second, retries and TCP included; a fifth is kept for known domains."""
+    upstream_inflight: int = 256
+    """DNS queries under way, and unknown hosts being looked up, at one time."""
+    source_rate: float = 20.0
+    """Walks a second that one source may start; the burst is twice that."""
+    source_prefix: tuple[int, int] = (32, 64)
+    """The IPv4 and the IPv6 prefix length that count as one source."""
+    zone_rate: float = 50.0
+    """Walks a second under one registrable domain; the burst is twice that."""
+    waiters: int = 1_000
+    """Replies that one flight may owe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domains:
+    """The operator's word, which goes before DNS."""
+
+    always: tuple[str, ...] = ()
+    """HOSTED whatever DNS says: canonical hosts, or `.suffix` for all below one."""
+    never: tuple[str, ...] = ()
+    """NOT_HOSTED whatever DNS says: in the same form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that an operator can choose; only `own` has no default."""
+
+    own: Own
+    listen: Listen = field(default_factory=Listen)
+    dns: Dns = field(default_factory=Dns)
+    cache: Cache = field(default_factory=Cache)
+    limits: Limits = field(default_factory=Limits)
+    domains: Domains = field(default_factory=Domains)

@@ -1,0 +1,1 @@
+"""The domains that are decided without DNS."""

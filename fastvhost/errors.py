@@ -1,0 +1,19 @@
+"""What can go wrong before a question is asked, and whose move it is.
+
+What happens while questions are answered (a time-out, a spent budget, a malformed host) is no error
+but a verdict: see `fastvhost.model`.
+"""
+
+__all__ = ["ConfigError", "FastvhostError", "ListenError"]
+
+
+class FastvhostError(Exception):
+    """Base of all errors that fastvhost raises on purpose; `str()` is one line for an operator."""
+
+
+class ConfigError(FastvhostError):
+    """The configuration is not usable: the operator must edit the file that the message names."""
+
+
+class ListenError(FastvhostError):
+    """A listen address could not be bound: the operator must free it or choose another."""

@@ -1,0 +1,1 @@
+"""What clients see: the datagram loop, and a face for each protocol."""

@@ -1,0 +1,68 @@
+"""Replies owed: a datagram whose verdict is not known yet is answered when it is, or when it is due.
+
+An entry in two queues, not a task: the flight's list of askers, and here one deque in the order of
+deadlines, which one task watches for the whole face.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import NoReturn
+
+import trio
+
+from fastvhost.coalesce import Flight
+from fastvhost.model import Verdict
+
+__all__ = ["OwedReplies"]
+
+
+class _Owed:
+    """One asker; called by its flight with the verdict."""
+
+    __slots__ = ("_reply", "due", "flight")
+
+    def __init__(self, flight: Flight, reply: Callable[[Verdict], None], due: float) -> None:
+        self.flight = flight
+        self.due = due
+        self._reply = reply
+
+    def __call__(self, verdict: Verdict) -> None:
+        self._reply(verdict)
+
+
+class OwedReplies:
+    """The replies that one face owes; each goes out within `answer_within` seconds.
+
+    Bounded by what the flights may owe. An entry stays until its deadline, answered or not, so there
+    are at most as many as askers joined within `answer_within`.
+    """
+
+    def __init__(self, answer_within: float) -> None:
+        self._answer_within = answer_within
+        self._in_order: deque[_Owed] = deque()
+        self._some = trio.Event()
+        self.overdue = 0
+        """Replies that went out at their deadline, without the flight's verdict."""
+
+    def owe(self, flight: Flight, reply: Callable[[Verdict], None], now: float) -> None:
+        """Call `reply` once: with the flight's verdict, or at the deadline with its provisional one."""
+        owed = _Owed(flight, reply, now + self._answer_within)
+        flight.join(owed)
+        self._in_order.append(owed)
+        self._some.set()
+
+    async def watch_deadlines(self) -> NoReturn:
+        """Answer what is due, until cancelled."""
+        while True:
+            await self._some.wait()
+            while self._in_order:
+                await trio.sleep_until(self._in_order[0].due)
+                self._answer_due(trio.current_time())
+            self._some = trio.Event()
+
+    def _answer_due(self, now: float) -> None:
+        while self._in_order and self._in_order[0].due <= now:
+            owed = self._in_order.popleft()
+            if owed.flight.leave(owed):
+                self.overdue += 1
+                owed(owed.flight.provisional)

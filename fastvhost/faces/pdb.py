@@ -1,0 +1,99 @@
+"""The PDB face: requests of Kamailio's module `pdb`, answered from `Lookup`."""
+
+import socket
+from dataclasses import asdict, dataclass, field
+
+from fastvhost.coalesce import Flight
+from fastvhost.config import Endpoint, Listen
+from fastvhost.faces.owed import OwedReplies
+from fastvhost.faces.pdb_codec import read_request, write_reply
+from fastvhost.faces.udp import Client, DatagramLoop
+from fastvhost.host import parse_address
+from fastvhost.lookup import Lookup
+from fastvhost.model import Verdict, VerdictKind
+
+__all__ = ["PdbCounters", "PdbFace"]
+
+
+@dataclass(slots=True)
+class PdbCounters:
+    """Plain integers, since the hot path counts; `replies` is indexed by `VerdictKind`."""
+
+    not_pdb: int = 0
+    replies: list[int] = field(default_factory=lambda: [0] * (max(VerdictKind) + 1))
+
+
+class PdbFace:
+    """Answers on `sock`, each request within `listen.answer_within`."""
+
+    def __init__(self, sock: socket.socket, listen: Listen, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._owed = OwedReplies(listen.answer_within)
+        self.datagrams = DatagramLoop(sock, allow=listen.allow, answer=self._answer)
+        self.counters = PdbCounters()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return self.datagrams.endpoint
+
+    def counts(self) -> dict[str, int]:
+        """Every counter by name."""
+        replies = {f"replies.{kind.name.lower()}": self.counters.replies[kind] for kind in VerdictKind}
+        return {
+            **asdict(self.datagrams.counters),
+            "dropped": self.datagrams.dropped(),
+            "not_pdb": self.counters.not_pdb,
+            "overdue": self._owed.overdue,
+            **replies,
+        }
+
+    async def receive(self) -> None:
+        """Take requests until cancelled."""
+        await self.datagrams.serve()
+
+    async def watch_deadlines(self) -> None:
+        """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
+        await self._owed.watch_deadlines()
+
+    def _answer(self, request: bytes, client: Client, now: float) -> bytes | None:
+        name = read_request(request)
+        if name is None:
+            self.counters.not_pdb += 1
+            return None
+        decided = self._decide(name, now)
+        if isinstance(decided, Flight):
+            # Only what the reply echoes is kept: the name's octets, case included.
+            self._owed.owe(decided, lambda verdict: self._reply_later(request, client, verdict), now)
+            return None
+        self.counters.replies[decided.kind] += 1
+        return write_reply(request, decided.kind)
+
+    def _decide(self, name: bytes, now: float) -> Verdict | Flight:
+        """Take `HOST` or `HOST SOURCE` apart and ask.
+
+        What is neither is malformed as a whole: a source that cannot be read must not become a query
+        without one, which no source's budget bounds.
+        """
+        host, space, source = name.partition(b" ")
+        try:
+            text = host.decode()
+            peer = parse_address(source.decode()) if space else None
+        except UnicodeDecodeError:
+            return self._malformed(name, now)
+        if space and peer is None:
+            return self._malformed(name, now)
+        return self._lookup.decide(text, peer, now)
+
+    def _malformed(self, name: bytes, now: float) -> Verdict:
+        self._lookup.counters.malformed += 1
+        return Verdict(
+            kind=VerdictKind.MALFORMED,
+            host=name.decode(errors="backslashreplace"),
+            expires=now,
+            reason="neither HOST nor HOST SOURCE",
+        )
+
+    def _reply_later(self, request: bytes, client: Client, verdict: Verdict) -> None:
+        self.counters.replies[verdict.kind] += 1
+        self.datagrams.send(write_reply(request, verdict.kind), client)

@@ -1,0 +1,249 @@
+"""The job: a host and who asks for it in, a verdict out.
+
+`Lookup.decide` is the whole order of stations, and it is synchronous: an answer that is known costs no
+task and no await. What has to be looked up becomes a flight, which the caller may join.
+"""
+
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol, assert_never
+
+import trio
+
+from fastvhost.cache import HostedEntry, VerdictCache
+from fastvhost.coalesce import Flight, Flights
+from fastvhost.config import Config
+from fastvhost.domains.table import DomainTable
+from fastvhost.host import Address, DomainName, Malformed, parse_host
+from fastvhost.limits import Budget, Budgets
+from fastvhost.model import Finding, Verdict, VerdictKind
+
+__all__ = ["Lookup", "LookupCounters", "Walk"]
+
+_log = logging.getLogger(__name__)
+
+_FAULT_LOG_SECONDS = 60.0
+
+
+class Walk(Protocol):
+    """Asks DNS about one canonical host; bounded in time and queries, and never raises for what DNS does."""
+
+    def __call__(self, host: str, *, known: bool) -> Awaitable[Finding]:
+        """`known`: the host was HOSTED before, so the budget of known domains pays."""
+        ...
+
+
+@dataclass(slots=True)
+class LookupCounters:
+    """Plain integers, since the hot path counts."""
+
+    listed: int = 0
+    hits_hosted: int = 0
+    hits_stale: int = 0
+    hits_unknown: int = 0
+    literals: int = 0
+    malformed: int = 0
+    walks: int = 0
+    refreshes: int = 0
+    joined: int = 0
+    limited_source: int = 0
+    limited_zone: int = 0
+    limited_upstream: int = 0
+    limited_flights: int = 0
+    pending_waiters: int = 0
+    walk_faults: int = 0
+
+
+class Lookup:
+    """Decides hosts; owns the flights that it starts in `nursery`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        table: DomainTable,
+        cache: VerdictCache,
+        budgets: Budgets,
+        walk: Walk,
+        nursery: trio.Nursery,
+    ) -> None:
+        self._own = config.own
+        self._literal_ttls = (config.cache.hosted_ttl[1], config.cache.not_hosted_ttl[1])
+        self._table = table
+        self._cache = cache
+        self._budgets = budgets
+        self._walk = walk
+        self._nursery = nursery
+        limits = config.limits
+        # Apart, so that no number of unknown hosts can keep a known one from being looked up.
+        self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
+        self._refreshes = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
+        self._log_faults_from = float("-inf")
+        self.counters = LookupCounters()
+
+    @property
+    def under_way(self) -> int:
+        """Flights that have not landed."""
+        return len(self._flights) + len(self._refreshes)
+
+    def decide(self, text: str, source: Address | None, now: float) -> Verdict | Flight:
+        """Answer at once, or return the flight that will, which has room for one more asker.
+
+        `text` is a host as the client wrote it, `source` the SIP peer that asks for it.
+        """
+        # A canonical host is its own key, so what is known under the raw spelling needs no grammar.
+        raw = text.lower()
+        recalled = self._recall(raw, now)
+        if recalled is not None:
+            return recalled
+        match parse_host(text):
+            case DomainName(host):
+                recalled = None if host == raw else self._recall(host, now)
+                return self._unknown(host, source, now) if recalled is None else recalled
+            case Malformed(why):
+                self.counters.malformed += 1
+                return Verdict(
+                    kind=VerdictKind.MALFORMED, host=text, expires=now, reason=f"not a host: {why}"
+                )
+            case IPv4Address() | IPv6Address() as address:
+                self.counters.literals += 1
+                return self._literal(address, now)
+            case never:
+                assert_never(never)
+
+    async def lookup(self, text: str, source: Address | None) -> Verdict:
+        """Like `decide`, but wait until the flight lands. Cancelling the wait harms no other asker."""
+        decided = self.decide(text, source, trio.current_time())
+        if isinstance(decided, Verdict):
+            await trio.lowlevel.checkpoint()
+            return decided
+        landed = trio.Event()
+        verdicts: list[Verdict] = []
+
+        def asker(verdict: Verdict) -> None:
+            verdicts.append(verdict)
+            landed.set()
+
+        decided.join(asker)
+        try:
+            await landed.wait()
+        finally:
+            decided.leave(asker)
+        return verdicts[0]
+
+    def _recall(self, host: str, now: float) -> Verdict | Flight | None:
+        """What is known of a canonical host, or being found out already."""
+        listed = self._table.find(host)
+        if listed is not None:
+            self.counters.listed += 1
+            return listed
+        entry = self._cache.hosted(host)
+        if entry is not None and now < entry.stale_until:
+            return self._recall_hosted(entry, now)
+        unknown = self._cache.unknown(host, now)
+        if unknown is not None:
+            self.counters.hits_unknown += 1
+            return unknown
+        flight = self._flights.find(host)
+        if flight is None and entry is not None:
+            flight = self._refresh(host, _undecided(VerdictKind.PENDING, host, "looking again", now))
+        return None if flight is None else self._joinable(flight, now)
+
+    def _recall_hosted(self, entry: HostedEntry, now: float) -> Verdict | Flight:
+        fresh = now < entry.verdict.expires
+        flight = None
+        if now >= entry.refresh_at:
+            flight = self._refresh(entry.verdict.host, entry.answer(now))
+        if fresh:
+            self.counters.hits_hosted += 1
+            return entry.verdict
+        if flight is not None and not flight.full and not entry.failures:
+            # Past its TTL, and DNS has not failed yet: the domain may have left, and only DNS can say.
+            self.counters.joined += 1
+            return flight
+        self.counters.hits_stale += 1
+        return entry.answer(now)
+
+    def _refresh(self, host: str, provisional: Verdict) -> Flight | None:
+        """The flight of a host that was HOSTED before; None when too many of these are under way."""
+        flight = self._refreshes.find(host)
+        if flight is None and not self._refreshes.full:
+            self.counters.refreshes += 1
+            flight = self._refreshes.start(host, provisional=provisional)
+            self._nursery.start_soon(self._fly, flight, self._refreshes)
+        return flight
+
+    def _unknown(self, host: str, source: Address | None, now: float) -> Verdict | Flight:
+        """Start a flight for a host that nothing is known of, if it is within every budget."""
+        if self._flights.full:
+            self.counters.limited_flights += 1
+            return _undecided(VerdictKind.LIMITED, host, "too many unknown hosts are being looked up", now)
+        spent = self._budgets.admit(host, source, now)
+        if spent is not None:
+            self._count_limited(spent)
+            return _undecided(VerdictKind.LIMITED, host, f"the {spent.value} budget is spent", now)
+        self.counters.walks += 1
+        pending = _undecided(VerdictKind.PENDING, host, "looking", now)
+        flight = self._flights.start(host, provisional=pending)
+        self._nursery.start_soon(self._fly, flight, self._flights)
+        return flight
+
+    def _joinable(self, flight: Flight, now: float) -> Verdict | Flight:
+        if flight.full:
+            self.counters.pending_waiters += 1
+            return _undecided(VerdictKind.PENDING, flight.host, "too many wait for the same host", now)
+        self.counters.joined += 1
+        return flight
+
+    def _literal(self, address: Address, now: float) -> Verdict:
+        """An address is ours or it is not; DNS has no say in it."""
+        ours = self._own.has_address(address)
+        hosted_ttl, not_hosted_ttl = self._literal_ttls
+        return Verdict(
+            kind=VerdictKind.HOSTED if ours else VerdictKind.NOT_HOSTED,
+            host=f"[{address}]" if address.version == 6 else str(address),
+            expires=now + (hosted_ttl if ours else not_hosted_ttl),
+            reason=f"{address} is {'one' if ours else 'none'} of own.addresses",
+        )
+
+    def _count_limited(self, spent: Budget) -> None:
+        match spent:
+            case Budget.SOURCE:
+                self.counters.limited_source += 1
+            case Budget.ZONE:
+                self.counters.limited_zone += 1
+            case Budget.UPSTREAM:
+                self.counters.limited_upstream += 1
+            case never:
+                assert_never(never)
+
+    async def _fly(self, flight: Flight, flights: Flights) -> None:
+        """Walk, keep what was found, answer all who asked; also when the service stops meanwhile."""
+        verdict = _undecided(
+            VerdictKind.UNDETERMINED, flight.host, "the service stopped", trio.current_time()
+        )
+        try:
+            finding = await self._walk(flight.host, known=flights is self._refreshes)
+            verdict = self._cache.settle(flight.host, finding, trio.current_time())
+        except Exception:  # noqa: BLE001 - a fault of ours in one walk must not take the daemon down
+            self._log_fault(flight.host)
+            fault = Finding(kind=VerdictKind.UNDETERMINED, ttl=0.0, reason="internal fault; see the log")
+            verdict = self._cache.settle(flight.host, fault, trio.current_time())
+        finally:
+            flights.end(flight)
+            flight.land(verdict)
+
+    def _log_fault(self, host: str) -> None:
+        """The traceback, once a minute: a host that provokes one can be asked for at any rate."""
+        self.counters.walk_faults += 1
+        now = trio.current_time()
+        if now >= self._log_faults_from:
+            self._log_faults_from = now + _FAULT_LOG_SECONDS
+            _log.exception("walk of %s: a fault of fastvhost, please report it", host)
+
+
+def _undecided(kind: VerdictKind, host: str, reason: str, now: float) -> Verdict:
+    """A verdict that holds for this one answer and is kept nowhere."""
+    return Verdict(kind=kind, host=host, expires=now, reason=reason)

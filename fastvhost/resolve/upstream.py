@@ -1,0 +1,197 @@
+"""The upstream: which recursive server is asked, how often, and at whose cost.
+
+Turns a name and type into a `Reply`. Every datagram and every connection is paid for from the walk's
+account before it is sent, whatever it is for.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
+from typing import assert_never
+
+import dns.exception
+import trio
+
+from fastvhost.config import Dns, Endpoint
+from fastvhost.resolve.account import Account
+from fastvhost.resolve.exchange import LocalError, exchange_tcp, exchange_udp
+from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType, Via
+from fastvhost.resolve.wire import Question, Truncated, Unfinished, read_reply
+
+__all__ = ["Upstream", "UpstreamCounters"]
+
+_ATTEMPTS = 3
+"""Servers tried for one question; a sole server is tried twice when it is silent."""
+
+_AVOID_SECONDS = 10.0
+"""How long a server that was silent is asked after the others."""
+
+_MAX_CHASES = 9
+"""Aliases chased one by one; one more than a walk allows, so that the walk sees its bound passed."""
+
+
+@dataclass(slots=True)
+class UpstreamCounters:
+    """Plain integers; `outcomes` by RCODE, NODATA, or what happened instead."""
+
+    udp: int = 0
+    tcp: int = 0
+    strays: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """The server was not heard: another attempt may be."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """Another server would not help."""
+
+    failure: Failure
+
+
+class Upstream:
+    """The servers that are asked, and which of them were silent lately."""
+
+    def __init__(self, dns: Dns, servers: Sequence[Endpoint]) -> None:
+        if not servers:
+            raise ValueError("no DNS server to ask")
+        self._servers = tuple(servers)
+        self._timeout = dns.timeout
+        self._want_ad = dns.trusted
+        self._avoid_until: dict[Endpoint, float] = {}
+        self.counters = UpstreamCounters()
+
+    async def query(self, name: str, rrtype: RrType, account: Account) -> Reply:
+        """Ask DNS for `name`, following aliases that a server leaves unfinished.
+
+        Ends by `account.deadline`; never raises for what DNS, the network or the system does.
+        """
+        started = trio.current_time()
+        reply: Reply = Failure(why="over dns.walk_timeout")
+        with trio.move_on_at(account.deadline):
+            reply = await self._resolve(name, rrtype, account)
+        self.counters.outcomes[_outcome(reply)] += 1
+        return replace(reply, via=Via(server=reply.via.server, seconds=trio.current_time() - started))
+
+    async def _resolve(self, name: str, rrtype: RrType, account: Account) -> Reply:
+        aliases: tuple[str, ...] = ()
+        ttls: list[int] = []
+        while True:
+            try:
+                question = Question(name, rrtype, want_ad=self._want_ad)
+            except dns.exception.DNSException as error:
+                return Failure(why=f"not a DNS name ({type(error).__name__})")
+            reply = await self._ask_servers(question, account)
+            match reply:
+                case Failure():
+                    return reply
+                case Answer() | Negative():
+                    return replace(reply, aliases=(*aliases, *reply.aliases), ttl=min([reply.ttl, *ttls]))
+                case Unfinished():
+                    aliases += reply.aliases
+                    ttls.append(reply.ttl)
+                    name = aliases[-1]
+                    if len(aliases) >= _MAX_CHASES or len(set(aliases)) < len(aliases):
+                        return Failure(why="too long a chain, or a loop, of CNAME records")
+
+    async def _ask_servers(self, question: Question, account: Account) -> Reply | Unfinished:
+        """Go from server to server until one has an answer."""
+        failure = Failure(why="no server asked")
+        unable: set[Endpoint] = set()
+        for server in self._turns(trio.current_time()):
+            if server in unable:
+                continue
+            async with account.slots:
+                outcome = await self._ask(server, question, account)
+            match outcome:
+                case _Stop():
+                    return outcome.failure
+                case _Silent():
+                    # A datagram may be lost: the same server may have its turn again.
+                    self._avoid_until[server] = trio.current_time() + _AVOID_SECONDS
+                    failure = Failure(why=outcome.why, via=Via(server=str(server)))
+                case Failure():
+                    unable.add(server)
+                    failure = outcome
+                case _:
+                    self._avoid_until.pop(server, None)
+                    return outcome
+        return failure
+
+    def _turns(self, now: float) -> Iterator[Endpoint]:
+        """The servers in the operator's order, those that were silent lately last."""
+        in_order = sorted(self._servers, key=lambda server: now < self._avoid_until.get(server, now))
+        return islice(cycle(in_order), _ATTEMPTS if len(in_order) > 1 else 2)
+
+    async def _ask(
+        self, server: Endpoint, question: Question, account: Account
+    ) -> Reply | Unfinished | _Silent | _Stop:
+        """One datagram, and one connection where the answer does not fit a datagram."""
+        via = Via(server=str(server))
+        reply: Reply | Truncated | Unfinished = Truncated()
+        for over_tcp in (False, True):
+            refusal = await _pay(account)
+            if refusal is not None:
+                return _Stop(replace(refusal, via=via))
+            try:
+                octets = await self._exchange(server, question, over_tcp=over_tcp)
+            except trio.TooSlowError:
+                return _Silent("time-out")
+            except LocalError as error:
+                return _Stop(Failure(why=f"no socket ({error.strerror})", via=via))
+            except OSError as error:
+                return _Silent(error.strerror or str(error))
+            account.octets += len(octets)
+            reply = read_reply(octets, question, over_tcp=over_tcp)
+            if not isinstance(reply, Truncated):
+                break
+        match reply:
+            case Truncated():
+                return Failure(why="truncated over TCP", via=via)
+            case Unfinished():
+                return reply
+            case _:
+                return replace(reply, via=via)
+
+    async def _exchange(self, server: Endpoint, question: Question, *, over_tcp: bool) -> bytes:
+        with trio.fail_after(self._timeout):
+            if over_tcp:
+                self.counters.tcp += 1
+                return await exchange_tcp(server, question.octets, question.is_answered_by)
+            self.counters.udp += 1
+            return await exchange_udp(server, question.octets, question.is_answered_by, self._count_stray)
+
+    def _count_stray(self) -> None:
+        self.counters.strays += 1
+
+
+async def _pay(account: Account) -> Failure | None:
+    """Pay for one query and wait until it may be sent; or say why it may not."""
+    exhausted = account.exhausted()
+    if exhausted is not None:
+        return Failure(why=exhausted)
+    now = trio.current_time()
+    if account.wait(now) >= account.deadline - now:
+        return Failure(why="limits.upstream_qps is spent", limited=True)
+    wait = account.draw(now)
+    if wait > 0.0:
+        await trio.sleep(wait)
+    return None
+
+
+def _outcome(reply: Reply) -> str:
+    match reply:
+        case Answer():
+            return "NOERROR"
+        case Negative():
+            return "NXDOMAIN" if reply.nxdomain else "NODATA"
+        case Failure():
+            return reply.why
+        case never:
+            assert_never(never)
