@@ -119,11 +119,11 @@ class Cache:
     unknown_entries: int = 1_000_000
     """Most other verdicts; 1–100,000,000."""
     hosted_ttl: tuple[float, float] = (30.0, 86_400.0)
-    """Floor and ceiling of a HOSTED verdict, seconds."""
+    """Floor and ceiling of a HOSTED verdict, seconds; each 0–2³¹-1 (RFC 2181 section 8)."""
     not_hosted_ttl: tuple[float, float] = (5.0, 3_600.0)
-    """Floor and ceiling of a NOT_HOSTED verdict, seconds."""
+    """Floor and ceiling of a NOT_HOSTED verdict, in the same range."""
     stale: float = 86_400.0
-    """Seconds past its TTL that a HOSTED verdict is served while DNS fails (RFC 8767); 0: never."""
+    """Seconds past its TTL that a HOSTED verdict is served while DNS fails (RFC 8767); 0: never; at most 2³¹-1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,17 +131,17 @@ class Limits:
     """What unknown hosts may cost."""
 
     upstream_qps: float = 1_000.0
-    """DNS queries in any second, retries and TCP included; a fifth is kept for known domains."""
+    """DNS queries in any second, retries and TCP included; a fifth is kept for known domains; 1–1,000,000."""
     upstream_inflight: int = 256
-    """DNS queries under way, and unknown hosts being looked up, at one time."""
+    """DNS queries under way, and unknown hosts being looked up, at one time; 1–65,535."""
     source_rate: float = 20.0
-    """Walks a second that one source may start; the burst is twice that."""
+    """Walks a second that one source may start; the burst is twice that; 1–1,000,000."""
     source_prefix: tuple[int, int] = (32, 64)
     """The IPv4 and the IPv6 prefix length that count as one source."""
     zone_rate: float = 50.0
-    """Walks a second under one registrable domain; the burst is twice that."""
+    """Walks a second under one registrable domain; the burst is twice that; 1–1,000,000."""
     waiters: int = 1_000
-    """Replies that one flight may owe."""
+    """Replies that one flight may owe; 1–1,000,000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Limits, List
 from fastvhost.errors import ConfigError
 from fastvhost.host import DomainName, Malformed, parse_address, parse_host
 
-__all__ = ["load_config", "parse_config"]
+__all__ = ["load_config", "parse_config", "parse_endpoint"]
 
 _T = TypeVar("_T")
 
@@ -66,6 +66,18 @@ def parse_config(text: str, *, name: str) -> Config:
         return _READ_FILE(document)
     except _NotAllowedError as error:
         raise ConfigError(f"{name}: {'.'.join(map(_shown_key, error.keys))}: {error.why}") from None
+
+
+def parse_endpoint(text: str, *, default_port: int) -> Endpoint:
+    """Read the address of a server to ask, in the forms of `dns.servers`.
+
+    Raises:
+        ConfigError: `text` is none of them, in one line.
+    """
+    try:
+        return _server(text, default_port=default_port)
+    except _NotAllowedError as error:
+        raise ConfigError(f"endpoint: {error.why}") from None
 
 
 class _NotAllowedError(Exception):
@@ -210,8 +222,12 @@ def _ports(value: object) -> frozenset[int]:
 
 
 def _dns_server(value: object) -> Endpoint:
+    return _server(value, default_port=_DNS_PORT)
+
+
+def _server(value: object, *, default_port: int) -> Endpoint:
     allowed = '"ADDRESS", "IPV4:PORT" or "[IPV6]:PORT" with a port from 1 to 65_535; no names'
-    return _endpoint(value, allowed, lowest_port=1, default_port=_DNS_PORT)
+    return _endpoint(value, allowed, lowest_port=1, default_port=default_port)
 
 
 def _listen_endpoint(value: object) -> Endpoint | None:
