@@ -1,0 +1,45 @@
+# Everything starts here; a fresh clone needs Debian, Python 3.11 and make.
+#
+#   make run         the main job on a lab DNS server, then serve until Ctrl-C; ONCE=1 ends after the show
+#   make test        every test; as root on Debian it installs the servers that tests need
+#   make check       ruff, mypy --strict, formatting
+#   make bench       micro-benchmarks and a load figure, into bench/results/
+#   make clean       remove what make made
+
+SHELL := /bin/bash
+export UV_PYTHON_DOWNLOADS := never
+
+PYTHON ?= python3
+VENV := .venv/.synced
+RUN := .venv/bin/python
+
+.PHONY: run test check format bench clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)
+	$(RUN) -m tools.demo $(if $(ONCE),--once)
+
+test: $(VENV)
+	tools/install-test-servers
+	$(RUN) -m pytest $(PYTEST)
+
+check: $(VENV)
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+format: $(VENV)
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+bench: $(VENV)
+	$(RUN) -m pytest bench --benchmark-only --benchmark-json=bench/results/micro.json
+	$(RUN) -m bench.load --output bench/results/load.json
+
+clean:
+	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
+
+# The virtual environment, exactly as uv.lock says.
+$(VENV): pyproject.toml uv.lock tools/uv
+	tools/uv sync --quiet --locked --python $(PYTHON)
+	@touch $@
