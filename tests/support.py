@@ -1,0 +1,89 @@
+"""Parts that several tests are made of: a configuration on top of a lab, a client of the PDB face."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import trio
+
+from fastvhost.config import Cache, Config, Dns, Endpoint, Limits, Listen, Own
+from fastvhost.faces.pdb_codec import read_reply, write_request
+from fastvhost.model import VerdictKind
+from tools.dnslab import Lab, parse_zone
+
+OURS = "203.0.113.10"
+OWN = Own(addresses=(ip_network(OURS), ip_network("2001:db8::10")), names=frozenset({"sip.provider.example"}))
+
+ZONE = parse_zone(f"""
+$ORIGIN example.
+$TTL 600
+@                SOA   ns hostmaster 1 3600 600 86400 300
+@                NS    ns
+ns               A     127.0.0.1
+_sip._udp.hosted SRV   10 10 5060 edge
+edge             A     {OURS}
+address          A     {OURS}
+elsewhere        A     198.51.100.7
+""")
+
+
+def free_endpoint(address: str = "127.0.0.1") -> Endpoint:
+    """A port that the kernel chooses."""
+    return Endpoint(address, 0)
+
+
+def config_on(lab: Lab, **sections: Any) -> Config:
+    """Defaults, but the lab as the only DNS server and a PDB face on a free port.
+
+    A section given as a mapping changes single keys of its default.
+    """
+    config = Config(
+        own=OWN,
+        listen=Listen(pdb=free_endpoint()),
+        dns=Dns(servers=(Endpoint(*lab.address),)),
+        cache=Cache(),
+        limits=Limits(),
+    )
+    changed = {name: replace(getattr(config, name), **keys) for name, keys in sections.items()}
+    return replace(config, **changed)
+
+
+class PdbClient:
+    """One UDP socket that asks a PDB face and matches replies as Kamailio does, by name."""
+
+    def __init__(self, server: Endpoint) -> None:
+        family = trio.socket.AF_INET6 if ":" in server.address else trio.socket.AF_INET
+        self._server = tuple(server)
+        self.socket = trio.socket.socket(family, trio.socket.SOCK_DGRAM)
+
+    def __enter__(self) -> "PdbClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    async def send(self, frame: bytes) -> None:
+        await self.socket.sendto(frame, self._server)
+
+    async def receive(self) -> bytes:
+        return await self.socket.recv(4096)
+
+    async def ask(self, name: str | bytes, *, within: float = 5.0) -> VerdictKind:
+        """The verdict on `HOST` or `HOST SOURCE`; fails after `within` seconds."""
+        octets = name.encode() if isinstance(name, str) else name
+        request = write_request(octets, secrets.randbelow(0x10000))
+        with trio.fail_after(within):
+            await self.send(request)
+            while True:
+                kind = read_reply(await self.receive(), request)
+                if kind is not None:
+                    return kind
+
+
+async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
+    """Wait for a condition that nothing announces; fails after `within` seconds."""
+    with trio.fail_after(within):
+        while not condition():  # noqa: ASYNC110 - no event tells of it
+            await trio.sleep(0.002)

@@ -1,0 +1,253 @@
+"""The commands, run as users run them: exit codes, one line for each mistake, signals."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+import fastvhost
+from fastvhost.config import Endpoint
+from tests.support import OURS, ZONE
+from tools.dnslab import Effect, Fault, Lab, open_lab
+
+COMMAND = [sys.executable, "-W", "error", "-m", "fastvhost"]
+
+
+def run(*arguments: str, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+async def run_beside(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same while this process serves the lab."""
+    return await trio.to_thread.run_sync(lambda: run(*arguments))
+
+
+@contextmanager
+def daemon(config: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoint]]:
+    """`fastvhost serve`, from its line that it is ready until the block ends."""
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            line = process.stderr.readline()
+            assert "ready: PDB on " in line, line
+            address, _, port = line.strip().rpartition("PDB on ")[2].rpartition(":")
+            yield process, Endpoint(address.strip("[]"), int(port))
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def config_file(folder: Path, lab: Lab | None = None, *, pdb: str = "127.0.0.1:0", more: str = "") -> Path:
+    servers = f'["{Endpoint(*lab.address)}"]' if lab else '["127.0.0.1:9"]'
+    path = folder / "fastvhost.toml"
+    path.write_text(
+        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "{pdb}"\nanswer_within = 5\n'
+        f"[dns]\nservers = {servers}\ntimeout = 0.2\n{more}"
+    )
+    return path
+
+
+@pytest.fixture
+async def lab() -> AsyncIterator[Lab]:
+    async with open_lab([ZONE], unknown="nxdomain") as lab:
+        yield lab
+
+
+def test_version_is_the_package_s() -> None:
+    assert run("--version").stdout == f"fastvhost {fastvhost.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "query", "explain", "check-config"])
+def test_help_of_a_command_shows_an_example(command: str) -> None:
+    result = run(command, "--help")
+    assert result.returncode == 0
+    assert f"example:\n  fastvhost {command} " in result.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["nonsense"], ["query"], ["query", "a", "--timeout", "0"], ["check-config"]]
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert "usage: fastvhost" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_check_config_of_a_good_file_says_so(tmp_path: Path) -> None:
+    path = config_file(tmp_path)
+    result = run("check-config", str(path))
+    assert (result.returncode, result.stdout) == (0, f"{path}: ok\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[own]\naddreses = []\n", "own.addreses: unknown, with value []; did you mean addresses?"),
+        ("[own]\n", "own: found neither addresses nor names"),
+        (
+            '[own]\nnames = ["a.b"]\n[limits]\nwaiters = 0\n',
+            "limits.waiters: found 0; allowed: an integer from 1",
+        ),
+        ("[own\n", "not TOML"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [["check-config"], ["serve", "--config"], ["explain", "a.test", "--config"]]
+)
+def test_wrong_file_is_one_line_and_exit_2(
+    tmp_path: Path, command: list[str], text: str, expected: str
+) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    result = run(*command, str(path))
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"fastvhost: {path}: ")
+    assert expected in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_file_that_is_not_there_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    result = run("serve", "--config", str(tmp_path / "none.toml"))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert "none.toml" in result.stderr
+
+
+def test_port_in_use_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        pdb = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = run("serve", "--config", str(config_file(tmp_path, pdb=pdb)))
+    assert result.returncode == 2
+    assert result.stderr == f"fastvhost: cannot listen on UDP {pdb}: Address already in use\n"
+
+
+async def test_query_exits_by_verdict(tmp_path: Path, lab: Lab) -> None:
+    lab.faults = [Fault(effect=Effect.SERVFAIL, name="broken.example")]
+    expected = {
+        "hosted.example": (0, "HOSTED"),
+        "elsewhere.example": (1, "NOT_HOSTED"),
+        "broken.example": (3, "UNDETERMINED"),
+        "foo_bar": (3, "MALFORMED"),
+    }
+    with daemon(config_file(tmp_path, lab)) as (_, server):
+        for host, (code, kind) in expected.items():
+            result = await run_beside("query", host, "--server", str(server), "--source", "192.0.2.1")
+            assert result.returncode == code
+            assert result.stdout.startswith(f"{host} {kind} ")
+
+
+def test_query_without_a_daemon_exits_3_with_one_line() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{sock.getsockname()[1]}"
+    result = run("query", "example.com", "--server", closed)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr == f"fastvhost: no reply from {closed}: Connection refused\n"
+
+
+def test_query_that_nobody_answers_exits_3_in_time() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        server = f"127.0.0.1:{silent.getsockname()[1]}"
+        result = run("query", "example.com", "--server", server, "--timeout", "0.05")
+    assert result.returncode == 3
+    assert result.stderr == f"fastvhost: no reply from {server} within 2 times 0.05 s\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["a" * 247], ["a", "--server", "nowhere"], ["a", "--server", "127.0.0.1:0"]]
+)
+def test_query_that_cannot_be_asked_exits_2_with_one_line(arguments: list[str]) -> None:
+    result = run("query", *arguments)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+
+
+async def test_explain_shows_the_walk_and_exits_by_verdict(tmp_path: Path, lab: Lab) -> None:
+    config = config_file(tmp_path, lab)
+    hosted = await run_beside("explain", "hosted.example", "--config", str(config))
+    assert hosted.returncode == 0
+    assert hosted.stdout.startswith(
+        "hosted.example: HOSTED for 300 s\n  edge.example has our address 203.0.113.10\n"
+    )
+    for shown in (
+        "NAPTR hosted.example",
+        "NODATA",
+        "10 10 5060 edge.example.",
+        "A edge.example",
+        f"-> {OURS} is ours",
+    ):
+        assert shown in hosted.stdout
+    elsewhere = await run_beside("explain", "elsewhere.example", "--config", str(config))
+    assert elsewhere.returncode == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_the_daemon_with_exit_0(tmp_path: Path, number: signal.Signals) -> None:
+    with daemon(config_file(tmp_path)) as (process, _):
+        process.send_signal(number)
+        _, log = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert [line.split(" ", 2)[2].split(":")[0] for line in log.splitlines()] == [number.name, "stopped"]
+
+
+async def test_signal_while_a_look_up_is_under_way_lets_it_end(tmp_path: Path, lab: Lab) -> None:
+    lab.faults = [Fault(name="hosted.example", delay=0.5)]
+    config = config_file(tmp_path, lab, more="walk_timeout = 8\n")
+    config.write_text(config.read_text().replace("timeout = 0.2", "timeout = 5"))
+    with daemon(config) as (process, server):
+        async with trio.open_nursery() as nursery:
+            results: list[subprocess.CompletedProcess[str]] = []
+
+            async def query() -> None:
+                results.append(
+                    await run_beside("query", "hosted.example", "--server", str(server), "--timeout", "9")
+                )
+
+            nursery.start_soon(query)
+            await lab.wait_for_queries(1)
+            process.send_signal(signal.SIGTERM)
+        assert results[0].stdout.startswith("hosted.example HOSTED")
+        assert process.wait(timeout=10) == 0
+
+
+def test_daemon_starts_again_on_the_same_port_after_kill_9(tmp_path: Path) -> None:
+    with daemon(config_file(tmp_path)) as (process, server):
+        process.kill()
+    with daemon(config_file(tmp_path, pdb=str(server))) as (_, again):
+        assert again == server
+        assert run("query", OURS, "--server", str(server)).returncode == 0
+
+
+def test_few_open_files_are_raised_as_far_as_allowed_and_said(tmp_path: Path) -> None:
+    script = f"ulimit -n 100 && exec {sys.executable} -m fastvhost serve --config {config_file(tmp_path)}"
+    with subprocess.Popen(["bash", "-c", script], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        warning, ready = process.stderr.readline(), process.stderr.readline()
+        process.terminate()
+        process.communicate(timeout=10)
+    assert "WARNING open files: 100 of the 320 that limits.upstream_inflight may need" in warning
+    assert "ready" in ready
+    assert process.returncode == 0
+
+
+def test_daemon_without_configuration_takes_this_machine_s_addresses(tmp_path: Path) -> None:
+    if Path("/etc/fastvhost.toml").exists():
+        pytest.skip("this machine has a configuration")
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    result = subprocess.run(
+        [*COMMAND, "explain", "127.0.0.1"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert "no /etc/fastvhost.toml" in result.stderr
+    assert result.returncode in (1, 2)
