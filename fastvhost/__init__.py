@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastvhost.config import Config
     from fastvhost.config_file import load_config
-    from fastvhost.errors import ConfigError, FastvhostError, ListenError
+    from fastvhost.errors import ConfigError, FastvhostError, ListenError, StoppedError
     from fastvhost.model import Step, Verdict, VerdictKind
     from fastvhost.service import Service, open_service
 
@@ -24,6 +24,7 @@ __all__ = [
     "ListenError",
     "Service",
     "Step",
+    "StoppedError",
     "Verdict",
     "VerdictKind",
     "__version__",
@@ -40,6 +41,7 @@ _HOME = {
     "ListenError": "errors",
     "Service": "service",
     "Step": "model",
+    "StoppedError": "errors",
     "Verdict": "model",
     "VerdictKind": "model",
     "load_config": "config_file",

@@ -43,6 +43,10 @@ class HostedEntry:
         self.failures = 0
         """Walks in a row that failed since the verdict."""
 
+    def dns_fails(self, now: float) -> bool:
+        """Whether the last walk failed, and not so long ago that DNS may well be back."""
+        return self.failures > 0 and now < self.refresh_at + _FAILURE_TTL[1]
+
     def answer(self, now: float) -> Verdict:
         """The verdict, marked as stale where it has expired; not to be asked from `stale_until` on."""
         if now < self.verdict.expires:

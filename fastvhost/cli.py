@@ -112,7 +112,10 @@ def _config(path: Path | None) -> "Config":
     from fastvhost.local import own_by_default
 
     config = Config(own=own_by_default())
-    addresses = ", ".join(str(network.network_address) for network in config.own.addresses)
+    addresses = ", ".join(
+        f"{network.network_address}{' (private: DNS will not lead to it)' if network.is_private else ''}"
+        for network in config.own.addresses
+    )
     print(f"fastvhost: no {DEFAULT_CONFIG}: taking this machine's addresses, {addresses}", file=sys.stderr)
     return config
 

@@ -22,7 +22,8 @@ class Flight:
     def __init__(self, host: str, *, provisional: Verdict, waiters: int) -> None:
         self.host = host
         self.provisional = provisional
-        """What an asker is told that can wait no longer: PENDING, or what we believed last."""
+        """What an asker is told that can wait no longer: PENDING, or what we believe; kept up to date by
+        whoever started the flight."""
         self._waiters = waiters
         self._askers: dict[Asker, None] = {}
 

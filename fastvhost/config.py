@@ -123,7 +123,7 @@ class Cache:
     not_hosted_ttl: tuple[float, float] = (5.0, 3_600.0)
     """Floor and ceiling of a NOT_HOSTED verdict, in the same range."""
     stale: float = 86_400.0
-    """Seconds past its TTL that a HOSTED verdict is served while DNS fails (RFC 8767); 0: never; at most 2³¹-1."""
+    """Seconds past its TTL that a HOSTED verdict is served while DNS fails (RFC 8767); 0–2³¹-1, 0: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,8 @@ class Limits:
     """What unknown hosts may cost."""
 
     upstream_qps: float = 1_000.0
-    """DNS queries in any second, retries and TCP included; a fifth is kept for known domains; 1–1,000,000."""
+    """DNS queries in any second, retries and TCP included; a fifth is kept for known
+    domains; 1–1,000,000."""
     upstream_inflight: int = 256
     """DNS queries under way, and unknown hosts being looked up, at one time; 1–65,535."""
     source_rate: float = 20.0

@@ -4,7 +4,7 @@ What happens while questions are answered (a time-out, a spent budget, a malform
 but a verdict: see `fastvhost.model`.
 """
 
-__all__ = ["ConfigError", "FastvhostError", "ListenError"]
+__all__ = ["ConfigError", "FastvhostError", "ListenError", "StoppedError"]
 
 
 class FastvhostError(Exception):
@@ -17,3 +17,7 @@ class ConfigError(FastvhostError):
 
 class ListenError(FastvhostError):
     """A listen address could not be bound: the operator must free it or choose another."""
+
+
+class StoppedError(FastvhostError):
+    """The service has ended: the program must ask within the block of `open_service`."""

@@ -13,7 +13,12 @@ def explanation(verdict: Verdict, now: float) -> str:
     lines = [f"{verdict.host}: {verdict.kind.name}{_lifetime(verdict, now)}", f"  {verdict.reason}"]
     for step in verdict.steps:
         lines.extend(_step_lines(step))
-    return "\n".join(lines)
+    return "\n".join(map(_printable, lines))
+
+
+def _printable(line: str) -> str:
+    """What comes from DNS or a client may hold control sequences, which a terminal would obey."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
 
 
 def _lifetime(verdict: Verdict, now: float) -> str:
@@ -36,4 +41,5 @@ def _step_lines(step: Step) -> Iterator[str]:
         yield f"{indent}  {', '.join(answer)}"
     for record in step.records:
         yield f"{indent}    {record}"
-    yield f"{indent}  -> {step.proved}"
+    if step.proved:
+        yield f"{indent}  -> {step.proved}"

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from fastvhost.config import Limits
 from fastvhost.host import Address
 
-__all__ = ["Bucket", "Budget", "Budgets", "Gcra", "KeyedBuckets", "capped"]
+__all__ = ["TOKEN_LIFE", "Bucket", "Budget", "Budgets", "Gcra", "KeyedBuckets", "capped"]
 
 _TABLE_ENTRIES = 65_536
 """Sources, and zones, that are told apart at one time; some 250 octets each."""
@@ -44,14 +44,19 @@ class Gcra:
         return max(full_at, now) + 1.0 / self.rate
 
 
-def capped(per_second: float) -> Gcra:
-    """The rate whose tokens in *any* one second, burst included, never pass `per_second`.
+TOKEN_LIFE = 0.02
+"""Seconds after it was due that a token may still be spent. One that is older must be paid for again,
+or else tokens that pile up while the program stalls would all be spent at once."""
 
-    A tenth of the cap is burst and nine tenths are rate. Below one a second the burst of one token
-    stands alone.
+
+def capped(per_second: float) -> Gcra:
+    """The rate whose tokens, each spent within `TOKEN_LIFE`, never pass `per_second` in *any* one second.
+
+    A tenth of the cap is burst, the rest is rate. Below two a second the burst of one token is half of it
+    or more.
     """
     burst = max(1.0, per_second / 10.0)
-    return Gcra(max(per_second - burst, per_second / 2.0), burst)
+    return Gcra(max(per_second - burst, per_second / 2.0) / (1.0 + TOKEN_LIFE), burst)
 
 
 class Bucket:

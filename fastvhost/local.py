@@ -27,10 +27,11 @@ def own_by_default() -> Own:
 
 
 def _source_of(family: socket.AddressFamily, destination: str) -> Network | None:
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        try:
+    try:
+        # A kernel without IPv6 refuses the socket already.
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.connect((destination, 9))
-        except OSError:
-            return None
-        address = ip_address(sock.getsockname()[0])
+            address = ip_address(sock.getsockname()[0])
+    except OSError:
+        return None
     return None if address.is_loopback or address.is_unspecified else ip_network(address)

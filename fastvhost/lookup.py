@@ -93,14 +93,16 @@ class Lookup:
 
         `text` is a host as the client wrote it, `source` the SIP peer that asks for it.
         """
-        # A canonical host is its own key, so what is known under the raw spelling needs no grammar.
+        # A canonical host is its own key, so what is known under the raw spelling needs no grammar. A
+        # suffix does: anything at all may stand before it.
         raw = text.lower()
-        recalled = self._recall(raw, now)
+        by_suffix = self._table.has_suffix_of(raw)
+        recalled = None if by_suffix else self._recall(raw, now)
         if recalled is not None:
             return recalled
         match parse_host(text):
             case DomainName(host):
-                recalled = None if host == raw else self._recall(host, now)
+                recalled = self._recall(host, now) if by_suffix or host != raw else None
                 return self._unknown(host, source, now) if recalled is None else recalled
             case Malformed(why):
                 self.counters.malformed += 1
@@ -147,7 +149,8 @@ class Lookup:
             self.counters.hits_unknown += 1
             return unknown
         flight = self._flights.find(host)
-        if flight is None and entry is not None:
+        # Without an entry: it was pushed out of the cache while its host was being looked up again.
+        if flight is None and (entry is not None or self._refreshes.find(host) is not None):
             flight = self._refresh(host, _undecided(VerdictKind.PENDING, host, "looking again", now))
         return None if flight is None else self._joinable(flight, now)
 
@@ -159,7 +162,7 @@ class Lookup:
         if fresh:
             self.counters.hits_hosted += 1
             return entry.verdict
-        if flight is not None and not flight.full and not entry.failures:
+        if flight is not None and not flight.full and not entry.dns_fails(now):
             # Past its TTL, and DNS has not failed yet: the domain may have left, and only DNS can say.
             self.counters.joined += 1
             return flight
@@ -169,10 +172,12 @@ class Lookup:
     def _refresh(self, host: str, provisional: Verdict) -> Flight | None:
         """The flight of a host that was HOSTED before; None when too many of these are under way."""
         flight = self._refreshes.find(host)
-        if flight is None and not self._refreshes.full:
+        if flight is not None:
+            # What was believed when it took off may have passed its `stale` end since.
+            flight.provisional = provisional
+        elif not self._refreshes.full:
+            flight = self._take_off(self._refreshes, host, provisional)
             self.counters.refreshes += 1
-            flight = self._refreshes.start(host, provisional=provisional)
-            self._nursery.start_soon(self._fly, flight, self._refreshes)
         return flight
 
     def _unknown(self, host: str, source: Address | None, now: float) -> Verdict | Flight:
@@ -184,10 +189,17 @@ class Lookup:
         if spent is not None:
             self._count_limited(spent)
             return _undecided(VerdictKind.LIMITED, host, f"the {spent.value} budget is spent", now)
+        flight = self._take_off(self._flights, host, _undecided(VerdictKind.PENDING, host, "looking", now))
         self.counters.walks += 1
-        pending = _undecided(VerdictKind.PENDING, host, "looking", now)
-        flight = self._flights.start(host, provisional=pending)
-        self._nursery.start_soon(self._fly, flight, self._flights)
+        return flight
+
+    def _take_off(self, flights: Flights, host: str, provisional: Verdict) -> Flight:
+        flight = flights.start(host, provisional=provisional)
+        try:
+            self._nursery.start_soon(self._fly, flight, flights)
+        except RuntimeError:  # the nursery has closed: whoever joined would wait for ever
+            flights.end(flight)
+            raise
         return flight
 
     def _joinable(self, flight: Flight, now: float) -> Verdict | Flight:

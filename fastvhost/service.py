@@ -12,13 +12,13 @@ import trio
 from fastvhost.cache import VerdictCache
 from fastvhost.config import Config, Endpoint
 from fastvhost.domains.table import DomainTable
+from fastvhost.errors import StoppedError
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.udp import bind_udp
 from fastvhost.host import parse_address
 from fastvhost.limits import Budgets
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
-from fastvhost.resolve.system import system_servers
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 from fastvhost.zone_cut import registrable_domain_reader
@@ -39,6 +39,7 @@ class Service:
         self._cache = cache
         self._upstream = upstream
         self._pdb = pdb
+        self._stopped = False
 
     async def lookup(self, host: str, *, source: str | None = None) -> Verdict:
         """Is `host` one of ours? Waits for DNS where it must, at most `dns.walk_timeout`.
@@ -48,11 +49,18 @@ class Service:
 
         Raises:
             ValueError: `source` is not an IP address.
+            StoppedError: the service has ended.
         """
         peer = None if source is None else parse_address(source)
         if source is not None and peer is None:
             raise ValueError(f"source {source!r} is not an IP address")
+        if self._stopped:
+            raise StoppedError("the service has ended: look hosts up within the block of open_service")
         return await self._lookup.lookup(host, peer)
+
+    def stop(self) -> None:
+        """Take no more look-ups; `open_service` calls it at the end of its block."""
+        self._stopped = True
 
     @property
     def pdb_endpoint(self) -> Endpoint | None:
@@ -83,7 +91,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
         ConfigError: there is no DNS server to ask.
         ListenError: an address of `config.listen` cannot be bound.
     """
-    upstream = Upstream(config.dns, config.dns.servers or system_servers())
+    upstream = Upstream(config.dns, config.dns.servers or _system_servers())
     walker = Walker(config, upstream)
     cache = VerdictCache(config.cache)
     budgets = Budgets(
@@ -108,12 +116,21 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                     if pdb:
                         deadlines.start_soon(pdb.watch_deadlines)
                         receiving.start_soon(pdb.receive)
+                    service = Service(lookup=lookup, cache=cache, upstream=upstream, pdb=pdb)
                     try:
-                        yield Service(lookup=lookup, cache=cache, upstream=upstream, pdb=pdb)
+                        yield service
                     except Exception as error:  # noqa: BLE001 - raised again below, outside of any group
                         failure = error
+                    finally:
+                        service.stop()
                     receiving.cancel_scope.cancel()
                 flights.cancel_scope.deadline = trio.current_time() + _GRACE_SECONDS
             deadlines.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def _system_servers() -> tuple[Endpoint, ...]:
+    from fastvhost.resolve.system import system_servers  # 150 ms, and only where no server is configured
+
+    return system_servers()

@@ -31,14 +31,27 @@ class DomainTable:
     def find(self, host: str) -> Verdict | None:
         """The operator's verdict on a canonical host; cost: one look-up, one more a label with suffixes."""
         verdict = self._names.get(host)
-        if verdict is not None or not self._suffixes:
+        if verdict is not None:
             return verdict
-        dot = host.find(".")
+        suffix = self._suffix_of(host)
+        if suffix is None:
+            return None
+        return Verdict(kind=suffix.kind, host=host, expires=inf, reason=suffix.reason)
+
+    def has_suffix_of(self, text: str) -> bool:
+        """Whether a suffix ends `text`, which need not be a host: `_.example.com` ends in `.example.com`."""
+        return self._suffix_of(text) is not None
+
+    def _suffix_of(self, text: str) -> Verdict | None:
+        """The longest suffix that ends `text`."""
+        if not self._suffixes:
+            return None
+        dot = text.find(".")
         while dot != -1:
-            suffix = self._suffixes.get(host[dot:])
+            suffix = self._suffixes.get(text[dot:])
             if suffix is not None:
-                return Verdict(kind=suffix.kind, host=host, expires=inf, reason=suffix.reason)
-            dot = host.find(".", dot + 1)
+                return suffix
+            dot = text.find(".", dot + 1)
         return None
 
 

@@ -16,6 +16,10 @@ from fastvhost.model import Verdict
 __all__ = ["OwedReplies"]
 
 
+_MOST = 65_536
+"""Entries; some 20 MB with the requests that they keep."""
+
+
 class _Owed:
     """One asker; called by its flight with the verdict."""
 
@@ -33,8 +37,7 @@ class _Owed:
 class OwedReplies:
     """The replies that one face owes; each goes out within `answer_within` seconds.
 
-    Bounded by what the flights may owe. An entry stays until its deadline, answered or not, so there
-    are at most as many as askers joined within `answer_within`.
+    An entry stays until its deadline, answered or not: at most 65,536 of them.
     """
 
     def __init__(self, answer_within: float) -> None:
@@ -42,10 +45,14 @@ class OwedReplies:
         self._in_order: deque[_Owed] = deque()
         self._some = trio.Event()
         self.overdue = 0
-        """Replies that went out at their deadline, without the flight's verdict."""
+        """Replies that went out before their flight landed: at their deadline, or for want of room here."""
 
     def owe(self, flight: Flight, reply: Callable[[Verdict], None], now: float) -> None:
         """Call `reply` once: with the flight's verdict, or at the deadline with its provisional one."""
+        if len(self._in_order) >= _MOST:
+            self.overdue += 1
+            reply(flight.provisional)
+            return
         owed = _Owed(flight, reply, now + self._answer_within)
         flight.join(owed)
         self._in_order.append(owed)

@@ -54,6 +54,9 @@ _SERVICES = {
 }
 """NAPTR services (IANA registry *SIP NAPTR service field values*), lower-case."""
 
+_MAX_NAME = 253
+"""Octets of a name in text without trailing dot (RFC 1034 section 3.1)."""
+
 _Branch = Callable[[], Awaitable[Finding]]
 
 
@@ -78,8 +81,8 @@ class _Walk:
         self._aliases: set[str] = set()
         self._targets: set[str] = set()
         self._srv_exists = False
-        # An address of a family that we have none of cannot be ours. By names alone, an alias of
-        # either family may still be one of them.
+        # An address of a family that we have none of is not ours (nobody publishes an IPv4 address as a
+        # mapped AAAA). By names alone, an alias of either family may still be one of them.
         families = {network.version for network in own.addresses} or {4, 6}
         self._families = tuple(
             rrtype for version, rrtype in ((4, RrType.A), (6, RrType.AAAA)) if version in families
@@ -115,27 +118,28 @@ class _Walk:
         RFC 3403 section 4.1: once a rule of an order is accepted no higher order counts. Flags u and p
         end in no address, a regexp is never run, and with both regexp and replacement a rule is in error.
         """
-        usable = [
-            record
-            for record in records
-            if isinstance(record, Naptr)
-            and record.flags in {"s", "a", ""}
-            and not record.regexp
-            and record.replacement
-            and _SERVICES.get(record.services) in self._own.ports
-        ]
+        usable = [record for record in records if isinstance(record, Naptr) and self._can_follow(record)]
         lowest = min((rule.order for rule in usable), default=None)
         rules = sorted(
             (rule for rule in usable if rule.order == lowest), key=lambda rule: (rule.preference, str(rule))
         )
-        return rules[:1] if self._dns.match is Match.FIRST else rules
+        if self._dns.match is Match.FIRST:
+            # Among rules of one preference the client is free, so each of them is preferred by some.
+            rules = [rule for rule in rules if rule.preference == rules[0].preference]
+        return rules
+
+    def _can_follow(self, rule: Naptr) -> bool:
+        if rule.regexp or not rule.replacement:
+            return False
+        ours = _SERVICES.get(rule.services) in self._own.ports
+        # A rule that only leads to other rules may leave it to these to name a service.
+        return ours if rule.flags in {"s", "a"} else rule.flags == "" and (ours or not rule.services)
 
     async def _follow(self, rules: Sequence[Naptr], depth: int, seen: frozenset[str]) -> Finding:
         def branch(rule: Naptr) -> _Branch:
-            transport = _SERVICES[rule.services]
             match rule.flags:
                 case "s":
-                    return lambda: self._srv(rule.replacement, transport, depth)
+                    return lambda: self._srv(rule.replacement, _SERVICES[rule.services], depth)
                 case "a":
                     return lambda: self._target(rule.replacement, depth)
                 case _:
@@ -168,7 +172,8 @@ class _Walk:
         """RFC 3263 section 4.1 without NAPTR: SRV by transport, side by side; without any, addresses."""
 
         def branch(transport: Transport) -> _Branch:
-            return lambda: self._srv(f"{_SRV_PREFIX[transport]}.{host}", transport, 0)
+            name = f"{_SRV_PREFIX[transport]}.{host}"
+            return lambda: _impossible(name) if len(name) > _MAX_NAME else self._srv(name, transport, 0)
 
         found = await _any_of([branch(transport) for transport in self._own.ports])
         if found.kind is not VerdictKind.NOT_HOSTED or self._srv_exists or not self._dns.address_fallback:
@@ -196,8 +201,9 @@ class _Walk:
             return _elsewhere(reply.ttl, f"no service at {name}", step)
         targets = self._possible_targets(records, transport)
         if not targets:
-            step = _step(depth, name, RrType.SRV, reply, f"no target on a {transport.value} port of ours")
-            return _elsewhere(reply.ttl, f"{name} names none of our {transport.value} ports", step)
+            why = f"no target on a {transport.value} port of ours"
+            step = _step(depth, name, RrType.SRV, reply, why)
+            return _elsewhere(reply.ttl, f"{name} names {why}", step)
         for target in targets:
             if target in self._own.names:
                 step = _step(depth, name, RrType.SRV, reply, f"{target} is one of own.names")
@@ -212,14 +218,18 @@ class _Walk:
         RFC 2782: "." among others is no target, nor is port 0 one that can be served. A target must be
         a name, so one that reads as an address is in error.
         """
-        valid = [record for record in records if record.target and parse_address(record.target) is None]
+        valid = [
+            record
+            for record in records
+            if record.target and record.port and parse_address(record.target) is None
+        ]
         if self._dns.match is Match.FIRST:
             # Records of one priority are chosen among by weight, so each of them is preferred by some.
             preferred = min((record.priority for record in valid), default=None)
             valid = [record for record in valid if record.priority == preferred]
         ports = self._own.ports[transport]
         ours = sorted(
-            (record for record in valid if record.port in ports and record.port),
+            (record for record in valid if record.port in ports),
             key=lambda record: (record.priority, -record.weight, record.target),
         )
         return list(dict.fromkeys(record.target for record in ours))
@@ -303,13 +313,17 @@ class _Asked:
 
 
 async def _any_of(branches: Sequence[_Branch]) -> Finding:
-    """Follow branches side by side; the first that is HOSTED ends the others.
+    """Follow branches side by side, the preferred first; the first that is HOSTED ends the others.
 
     Else a branch that could not be decided leaves all of it undecided: it might have led to us.
     """
     findings: list[Finding | None] = [None] * len(branches)
 
     async def follow(place: int, nursery: trio.Nursery) -> None:
+        # Trio starts the tasks of a nursery in any order. One by one they reach the bounds of a walk in
+        # the order of preference, so that these leave out the least preferred.
+        if place + 1 < len(branches):
+            nursery.start_soon(follow, place + 1, nursery)
         findings[place] = found = await branches[place]()
         if found.kind is VerdictKind.HOSTED:
             nursery.cancel_scope.cancel()
@@ -317,10 +331,10 @@ async def _any_of(branches: Sequence[_Branch]) -> Finding:
     if len(branches) == 1:
         return await branches[0]()
     async with trio.open_nursery() as nursery:
-        for place in range(len(branches)):
-            nursery.start_soon(follow, place, nursery)
+        await follow(0, nursery)
     ended = [found for found in findings if found is not None]
-    decisive = min(ended, key=lambda found: _PRECEDENCE.index(found.kind))
+    # Of several with the same outcome, the one that got furthest says most about why.
+    decisive = min(ended, key=lambda found: (_PRECEDENCE.index(found.kind), -len(found.steps)))
     elsewhere = decisive.kind is VerdictKind.NOT_HOSTED
     return replace(
         decisive,
@@ -376,6 +390,12 @@ def _step(depth: int, name: str, rrtype: RrType, reply: Reply, proved: str) -> S
         seconds=reply.via.seconds,
         proved=proved,
     )
+
+
+async def _impossible(name: str) -> Finding:
+    """A host can be so long that no SRV record fits below it: there is none, and no need to ask."""
+    why = f"no name over {_MAX_NAME} octets is in DNS"
+    return _elsewhere(inf, why, _note(0, f"SRV {name}", "", why))
 
 
 def _note(depth: int, question: str, rcode: str, proved: str) -> Step:

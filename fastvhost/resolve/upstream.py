@@ -92,7 +92,12 @@ class Upstream:
                 case Failure():
                     return reply
                 case Answer() | Negative():
-                    return replace(reply, aliases=(*aliases, *reply.aliases), ttl=min([reply.ttl, *ttls]))
+                    return replace(
+                        reply,
+                        aliases=(*aliases, *reply.aliases),
+                        ttl=min([reply.ttl, *ttls]),
+                        authentic=reply.authentic and not aliases,
+                    )
                 case Unfinished():
                     aliases += reply.aliases
                     ttls.append(reply.ttl)
@@ -136,9 +141,9 @@ class Upstream:
         via = Via(server=str(server))
         reply: Reply | Truncated | Unfinished = Truncated()
         for over_tcp in (False, True):
-            refusal = await _pay(account)
+            refusal = await account.pay()
             if refusal is not None:
-                return _Stop(replace(refusal, via=via))
+                return _Stop(Failure(why=refusal.why, limited=refusal.limited, via=via))
             try:
                 octets = await self._exchange(server, question, over_tcp=over_tcp)
             except trio.TooSlowError:
@@ -148,7 +153,7 @@ class Upstream:
             except OSError as error:
                 return _Silent(error.strerror or str(error))
             account.octets += len(octets)
-            reply = read_reply(octets, question, over_tcp=over_tcp)
+            reply = read_reply(octets, question)
             if not isinstance(reply, Truncated):
                 break
         match reply:
@@ -169,20 +174,6 @@ class Upstream:
 
     def _count_stray(self) -> None:
         self.counters.strays += 1
-
-
-async def _pay(account: Account) -> Failure | None:
-    """Pay for one query and wait until it may be sent; or say why it may not."""
-    exhausted = account.exhausted()
-    if exhausted is not None:
-        return Failure(why=exhausted)
-    now = trio.current_time()
-    if account.wait(now) >= account.deadline - now:
-        return Failure(why="limits.upstream_qps is spent", limited=True)
-    wait = account.draw(now)
-    if wait > 0.0:
-        await trio.sleep(wait)
-    return None
 
 
 def _outcome(reply: Reply) -> str:

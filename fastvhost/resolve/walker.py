@@ -17,7 +17,8 @@ from fastvhost.resolve.upstream import Upstream
 __all__ = ["Lane", "Walker"]
 
 _KNOWN_SHARE = 0.2
-"""The part of the upstream's budget that only known domains can spend."""
+"""The part of the upstream's budget that only known domains can spend; at least one query a second, and
+one under way."""
 
 
 class Lane:
@@ -25,9 +26,9 @@ class Lane:
 
     __slots__ = ("bucket", "slots")
 
-    def __init__(self, *, queries_per_second: float, in_flight: int) -> None:
-        self.bucket = Bucket(capped(queries_per_second))
-        self.slots = trio.Semaphore(in_flight)
+    def __init__(self, *, bucket: Bucket, slots: trio.Semaphore) -> None:
+        self.bucket = bucket
+        self.slots = slots
 
 
 class Walker:
@@ -37,22 +38,27 @@ class Walker:
         self._own = config.own
         self._dns = config.dns
         self._upstream = upstream
-        limits = config.limits
-        known = max(1, round(limits.upstream_inflight * _KNOWN_SHARE))
-        self.known = Lane(queries_per_second=limits.upstream_qps * _KNOWN_SHARE, in_flight=known)
+        qps, in_flight = config.limits.upstream_qps, config.limits.upstream_inflight
+        known_qps = max(1.0, qps * _KNOWN_SHARE)
+        known_in_flight = max(1, round(in_flight * _KNOWN_SHARE))
+        self.known = Lane(bucket=Bucket(capped(known_qps)), slots=trio.Semaphore(known_in_flight))
+        # No lane can do with less than one, so where that is all there is, both draw on the same.
         self.unknown = Lane(
-            queries_per_second=limits.upstream_qps * (1.0 - _KNOWN_SHARE),
-            in_flight=max(1, limits.upstream_inflight - known),
+            bucket=Bucket(capped(qps - known_qps)) if qps - known_qps >= 1.0 else self.known.bucket,
+            slots=trio.Semaphore(in_flight - known_in_flight)
+            if in_flight > known_in_flight
+            else self.known.slots,
         )
 
     async def walk(self, host: str, *, known: bool) -> Finding:
         """Find out whether the DNS records of `host` lead to us, within `dns.walk_timeout`."""
         lane = self.known if known else self.unknown
+        now = trio.current_time()
         account = Account(
             bucket=lane.bucket,
             slots=lane.slots,
-            deadline=trio.current_time() + self._dns.walk_timeout,
-            prepaid=0 if known else 1,
+            deadline=now + self._dns.walk_timeout,
+            prepaid_at=None if known else now,
         )
 
         async def query(name: str, rrtype: RrType) -> Reply:

@@ -44,13 +44,15 @@ _TC = 0x0200
 _RD = 0x0100
 _AD = 0x0020
 
+_NAMED_RCODES = frozenset(dns.rcode.Rcode)
+
 _MAY_OMIT_QUESTION = frozenset({dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
 """Errors that servers send without the question. None of them is evidence of anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truncated:
-    """The reply did not fit a datagram: ask over TCP (RFC 7766)."""
+    """The reply left records out: ask over TCP (RFC 7766). One that did so over TCP is worth nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,10 @@ class Question:
         return questions == 1 and octets[_HEADER.size : end].lower() == self._section
 
 
-def read_reply(octets: bytes, question: Question, *, over_tcp: bool) -> Reply | Truncated | Unfinished:
+def read_reply(octets: bytes, question: Question) -> Reply | Truncated | Unfinished:
     """Read a message that `question.is_answered_by`; never raises."""
     flags = int.from_bytes(octets[2:4], "big")
-    if flags & _TC and not over_tcp:
+    if flags & _TC:
         return Truncated()
     try:
         message = dns.message.from_wire(octets, ignore_trailing=True)
@@ -112,7 +114,8 @@ def read_reply(octets: bytes, question: Question, *, over_tcp: bool) -> Reply | 
 def _read(message: dns.message.Message, question: Question) -> Reply | Unfinished:
     rcode = message.rcode()
     if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        return Failure(why=dns.rcode.to_text(rcode))
+        # An extended RCODE has 4,096 values; those without a name are one to whoever counts them.
+        return Failure(why=dns.rcode.to_text(rcode) if rcode in _NAMED_RCODES else "unknown RCODE")
     authentic = question.want_ad and bool(message.flags & dns.flags.AD)
     name, ttls, aliases = question.name, [], list[str]()
     seen = {name}
