@@ -1,0 +1,218 @@
+"""Replies owed: each goes out once, with the flight's verdict or at its deadline."""
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from fastvhost.coalesce import Flight
+from fastvhost.faces.owed import OwedReplies
+from fastvhost.model import Verdict, VerdictKind
+
+WITHIN = 0.04
+
+
+def verdict(kind: VerdictKind) -> Verdict:
+    return Verdict(kind=kind, host="example.com", expires=60.0, reason=kind.name)
+
+
+PENDING, STALE, NOT_HOSTED = map(verdict, (VerdictKind.PENDING, VerdictKind.HOSTED, VerdictKind.NOT_HOSTED))
+
+
+def flight(provisional: Verdict = PENDING) -> Flight:
+    return Flight("example.com", provisional=provisional, waiters=1_000_000)
+
+
+class Replies:
+    """What was replied, when and to whom."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, float, Verdict]] = []
+
+    def to(self, client: int, reply: Verdict) -> None:
+        self.sent.append((client, trio.current_time(), reply))
+
+    def owe(self, owed: OwedReplies, client: int, flight: Flight) -> None:
+        owed.owe(flight, lambda reply: self.to(client, reply), trio.current_time())
+
+
+@pytest.fixture
+def replies() -> Replies:
+    return Replies()
+
+
+@pytest.fixture
+def owed(nursery: trio.Nursery) -> OwedReplies:
+    replies_owed = OwedReplies(WITHIN)
+    nursery.start_soon(replies_owed.watch_deadlines)
+    return replies_owed
+
+
+@pytest.mark.parametrize("provisional", [PENDING, STALE], ids=lambda verdict: verdict.kind.name)
+async def test_owed_flight_still_under_way_at_the_deadline_replies_what_is_provisional(
+    provisional: Verdict, owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    replies.owe(owed, 1, flight(provisional))
+    await trio.sleep(1)
+    assert replies.sent == [(1, WITHIN, provisional)]
+    assert owed.overdue == 1
+
+
+async def test_owed_provisional_that_changed_since_replies_what_holds_at_the_deadline(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    flying = flight(STALE)
+    replies.owe(owed, 1, flying)
+    flying.provisional = PENDING
+    await trio.sleep(1)
+    assert replies.sent == [(1, WITHIN, PENDING)]
+
+
+async def test_owed_flight_landing_before_the_deadline_replies_its_verdict_only(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    landing = flight()
+    replies.owe(owed, 1, landing)
+    await trio.sleep(WITHIN / 2)
+    landing.land(NOT_HOSTED)
+    await trio.sleep(1)
+    assert replies.sent == [(1, WITHIN / 2, NOT_HOSTED)]
+    assert owed.overdue == 0
+
+
+async def test_owed_flight_landing_after_the_deadline_replies_no_more(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    landing = flight()
+    replies.owe(owed, 1, landing)
+    await trio.sleep(WITHIN * 2)
+    assert landing.land(NOT_HOSTED) == 0
+    assert replies.sent == [(1, WITHIN, PENDING)]
+
+
+@pytest.mark.parametrize("land_first", [True, False])
+async def test_owed_flight_landing_at_the_very_deadline_replies_once(
+    land_first: bool, owed: OwedReplies, replies: Replies, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    landing = flight()
+
+    async def land() -> None:
+        await trio.sleep_until(WITHIN)
+        landing.land(NOT_HOSTED)
+
+    if land_first:
+        nursery.start_soon(land)
+        await wait_all_tasks_blocked()
+    replies.owe(owed, 1, landing)
+    if not land_first:
+        await wait_all_tasks_blocked()
+        nursery.start_soon(land)
+    await trio.sleep(1)
+    assert [(client, when) for client, when, _ in replies.sent] == [(1, WITHIN)]
+
+
+async def test_owed_askers_of_one_flight_joined_later_are_due_later(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    flying = flight()
+    for client in range(4):
+        await trio.sleep_until(client / 64)
+        replies.owe(owed, client, flying)
+    await trio.sleep(1)
+    assert [(client, when) for client, when, _ in replies.sent] == [
+        (client, client / 64 + WITHIN) for client in range(4)
+    ]
+
+
+async def test_owed_some_landed_and_some_due_each_replies_once_in_order(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    flights = [flight() for _ in range(4)]
+    for client, flying in enumerate(flights):
+        replies.owe(owed, client, flying)
+    await trio.sleep(WITHIN / 2)
+    flights[2].land(NOT_HOSTED)
+    flights[0].land(NOT_HOSTED)
+    await trio.sleep(1)
+    assert [(client, reply) for client, _, reply in replies.sent] == [
+        (2, NOT_HOSTED),
+        (0, NOT_HOSTED),
+        (1, PENDING),
+        (3, PENDING),
+    ]
+    assert owed.overdue == 2
+
+
+async def test_owed_after_a_rest_is_watched_again(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    for client in range(3):
+        await trio.sleep_until(client * 10.0)
+        replies.owe(owed, client, flight())
+    await trio.sleep(1)
+    assert [(client, when) for client, when, _ in replies.sent] == [
+        (client, client * 10.0 + WITHIN) for client in range(3)
+    ]
+
+
+async def test_owed_by_a_reply_that_asks_again_is_due_one_deadline_later(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    flying = flight()
+
+    def reply_and_ask_again(reply: Verdict) -> None:
+        replies.to(1, reply)
+        replies.owe(owed, 2, flying)
+
+    owed.owe(flying, reply_and_ask_again, 0.0)
+    await trio.sleep(1)
+    assert [(client, when) for client, when, _ in replies.sent] == [(1, WITHIN), (2, WITHIN * 2)]
+
+
+async def test_owed_past_its_deadline_already_is_replied_at_once(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    await trio.sleep(5)
+    owed.owe(flight(), lambda reply: replies.to(1, reply), 0.0)
+    await wait_all_tasks_blocked()
+    assert replies.sent == [(1, 5.0, PENDING)]
+
+
+async def test_owed_thousands_in_one_task_each_reply_once_in_order(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    await wait_all_tasks_blocked()
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    for client in range(20_000):
+        replies.owe(owed, client, flight())
+    await wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living == tasks
+    await trio.sleep_until(WITHIN)
+    await wait_all_tasks_blocked()
+    assert [client for client, _, _ in replies.sent] == list(range(20_000))
+    assert {when for _, when, _ in replies.sent} == {WITHIN}
+    assert owed.overdue == 20_000
+
+
+async def test_owed_answered_in_time_keep_no_flight_alive_past_the_deadline(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    landing = flight()
+    for client in range(100):
+        replies.owe(owed, client, landing)
+    landing.land(NOT_HOSTED)
+    await trio.sleep(1)
+    assert len(owed._in_order) == 0
+    assert len(replies.sent) == 100
+
+
+@pytest.mark.parametrize("owing", [False, True])
+async def test_watch_deadlines_cancelled_ends_and_replies_nothing(
+    owing: bool, replies: Replies, autojump_clock: MockClock
+) -> None:
+    owed = OwedReplies(WITHIN)
+    if owing:
+        replies.owe(owed, 1, flight())
+    with trio.move_on_after(WITHIN / 2) as scope:
+        await owed.watch_deadlines()
+    assert scope.cancelled_caught
+    assert replies.sent == []

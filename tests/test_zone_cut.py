@@ -1,0 +1,52 @@
+"""The registrable domain: whose budget a host spends."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastvhost.zone_cut import registrable_domain_reader
+
+
+@pytest.fixture(scope="module")
+def registrable_domain() -> Callable[[str], str]:
+    return registrable_domain_reader()
+
+
+@pytest.mark.parametrize(
+    ("host", "zone"),
+    [
+        ("example.com", "example.com"),
+        ("a.b.c.example.com", "example.com"),
+        ("sip.example.co.uk", "example.co.uk"),
+        ("www.city.kawasaki.jp", "city.kawasaki.jp"),  # an exception to *.kawasaki.jp
+        ("a.b.c.kawasaki.jp", "b.c.kawasaki.jp"),
+        ("a.b.example.test", "example.test"),  # no such top-level domain: its first label is the suffix
+        ("a.xn--bcher-kva.xn--p1ai", "xn--bcher-kva.xn--p1ai"),
+        ("a.xn--55qx5d.cn", "a.xn--55qx5d.cn"),
+        ("b.a.xn--55qx5d.cn", "a.xn--55qx5d.cn"),
+    ],
+)
+def test_registrable_domain_of_a_host_is_one_label_below_the_public_suffix(
+    host: str, zone: str, registrable_domain: Callable[[str], str]
+) -> None:
+    assert registrable_domain(host) == zone
+
+
+@pytest.mark.parametrize("host", ["com", "co.uk", "localhost", "x.kawasaki.jp"])
+def test_registrable_domain_of_a_public_suffix_is_itself(
+    host: str, registrable_domain: Callable[[str], str]
+) -> None:
+    assert registrable_domain(host) == host
+
+
+@pytest.mark.parametrize("provider", ["github.io", "blogspot.com", "dyndns.org", "herokuapp.com"])
+def test_registrable_domain_below_a_private_suffix_is_the_providers(
+    provider: str, registrable_domain: Callable[[str], str]
+) -> None:
+    assert registrable_domain(f"a.anybody.{provider}") == provider
+
+
+def test_registrable_domain_of_the_longest_host_is_found(registrable_domain: Callable[[str], str]) -> None:
+    longest = "a." * 121 + "example.com"
+    assert len(longest) == 253
+    assert registrable_domain(longest) == "example.com"
