@@ -33,7 +33,8 @@ format: $(VENV)
 	.venv/bin/ruff format
 
 bench: $(VENV)
-	$(RUN) -m pytest bench --benchmark-only --benchmark-json=bench/results/micro.json
+	@mkdir -p bench/results
+	$(RUN) -m pytest bench --benchmark-enable --benchmark-only --benchmark-json=bench/results/micro.json
 	$(RUN) -m bench.load --output bench/results/load.json
 
 clean:

@@ -1,0 +1,364 @@
+"""The load generator against real servers on loopback: what it sends, and that its figures are true."""
+
+import contextlib
+import itertools
+import json
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from fastvhost.config import Endpoint
+from fastvhost.faces.pdb_codec import read_request, write_reply
+from fastvhost.model import VerdictKind
+from tools.pdbload import Figures, LatencyHistogram, LoadError, Plan, run_load
+from tools.pdbload.__main__ import main
+from tools.pdbload.ring import IDS, RequestRing
+
+Replier = Callable[[bytes], Sequence[bytes]]
+
+WIRES = [False, True] if sys.platform == "linux" else [False]
+NAMES = (b"a.example", b"b.example", b"longer-name.example 192.0.2.17")
+
+
+class PdbServer:
+    """A thread that answers each frame with what `replies` makes of it."""
+
+    def __init__(self, sock: socket.socket, replies: Replier) -> None:
+        self._sock = sock
+        self._replies = replies
+        self.endpoint = Endpoint(*sock.getsockname())
+        self.names: list[bytes] = []
+        self.ids: list[int] = []
+
+    def serve(self) -> None:
+        while True:
+            frame, client = self._sock.recvfrom(512)
+            if not frame:
+                return
+            name = read_request(frame)
+            assert name is not None
+            self.names.append(name)
+            self.ids.append(int.from_bytes(frame[4:6], "big"))
+            for reply in self._replies(frame):
+                self._sock.sendto(reply, client)
+
+
+def hosted(frame: bytes) -> Sequence[bytes]:
+    return [write_reply(frame, VerdictKind.HOSTED)]
+
+
+@contextlib.contextmanager
+def pdb_server(replies: Replier = hosted) -> Iterator[PdbServer]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        server = PdbServer(sock, replies)
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        try:
+            yield server
+        finally:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stopper:
+                stopper.sendto(b"", server.endpoint)
+            thread.join()
+
+
+def assert_adds_up(figures: Figures) -> None:
+    assert figures.sent == figures.answered + figures.lost
+    assert figures.latency.count == figures.answered == figures.verdicts.total()
+
+
+@pytest.mark.parametrize("batched", WIRES)
+@pytest.mark.parametrize("window", [1, 7, 128])
+def test_closed_loop_counts_every_answer(batched: bool, window: int) -> None:
+    with pdb_server() as server:
+        plan = Plan(server=server.endpoint, names=NAMES, window=window, seconds=None, count=1_000)
+        figures = run_load(plan, batched=batched)
+    assert_adds_up(figures)
+    assert (figures.sent, figures.lost, figures.strays) == (1_000, 0, 0)
+    assert figures.verdicts == {VerdictKind.HOSTED: 1_000}
+    assert sorted(Counter(server.names)) == sorted(NAMES)
+    assert max(Counter(server.names).values()) - min(Counter(server.names).values()) <= 1
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_ids_come_round_after_all_of_them(batched: bool) -> None:
+    with pdb_server() as server:
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 10)
+        figures = run_load(plan, batched=batched)
+    assert (figures.answered, figures.lost, figures.strays) == (IDS + 10, 0, 0)
+    assert server.ids == [*range(IDS), *range(10)]
+
+
+def test_closed_loop_never_has_more_than_its_window_outstanding() -> None:
+    held: list[bytes] = []
+
+    def when_five_wait(frame: bytes) -> Sequence[bytes]:
+        held.append(frame)
+        if len(held) < 5:
+            return ()
+        released = [write_reply(request, VerdictKind.HOSTED) for request in held]
+        held.clear()
+        return released
+
+    with pdb_server(when_five_wait) as server:
+        plan = Plan(server=server.endpoint, names=NAMES, window=5, seconds=None, count=100)
+        figures = run_load(plan)
+        assert (figures.answered, figures.lost) == (100, 0)
+        short = Plan(server=server.endpoint, names=NAMES, window=4, seconds=None, count=4, timeout=0.05)
+        assert run_load(short).lost == 4
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_what_is_not_answered_is_lost_and_the_loop_goes_on(batched: bool) -> None:
+    turn = itertools.count()
+
+    def every_other(frame: bytes) -> Sequence[bytes]:
+        return hosted(frame) if next(turn) % 2 else ()
+
+    with pdb_server(every_other) as server:
+        plan = Plan(server=server.endpoint, names=NAMES, window=32, seconds=None, count=64, timeout=0.5)
+        figures = run_load(plan, batched=batched)
+    assert_adds_up(figures)
+    assert (figures.answered, figures.lost) == (32, 32)
+
+
+def stray_twice(frame: bytes) -> Sequence[bytes]:
+    return [*hosted(frame), *hosted(frame)]
+
+
+def stray_other_name(frame: bytes) -> Sequence[bytes]:
+    return [*hosted(frame[:6] + bytes(frame[6:]).swapcase()), *hosted(frame)]
+
+
+def stray_cut(frame: bytes) -> Sequence[bytes]:
+    return [*hosted(frame), hosted(frame)[0][:-1]]
+
+
+def stray_other_id(frame: bytes) -> Sequence[bytes]:
+    return [*hosted(frame[:4] + b"\xff\xff" + frame[6:]), *hosted(frame)]
+
+
+def stray_too_long(frame: bytes) -> Sequence[bytes]:
+    return [hosted(frame)[0] + b"\0", *hosted(frame)]
+
+
+@pytest.mark.parametrize("batched", WIRES)
+@pytest.mark.parametrize(
+    "replies", [stray_twice, stray_other_name, stray_cut, stray_other_id, stray_too_long]
+)
+def test_a_datagram_that_answers_nothing_is_a_stray(replies: Replier, batched: bool) -> None:
+    with pdb_server(replies) as server:
+        plan = Plan(server=server.endpoint, names=(b"a.example",), window=1, seconds=None, count=50)
+        figures = run_load(plan, batched=batched)
+    assert figures.answered == 50
+    assert figures.verdicts == {VerdictKind.HOSTED: 50}
+    # The last stray may come after the end.
+    assert 49 <= figures.strays <= 50
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_values_are_counted_even_when_they_are_no_verdict(batched: bool) -> None:
+    values = itertools.cycle([b"\0\2", b"\0\3", b"\1\0", b"\0\0"])
+
+    def any_value(frame: bytes) -> Sequence[bytes]:
+        return [hosted(frame)[0][:-2] + next(values)]
+
+    with pdb_server(any_value) as server:
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=40)
+        figures = run_load(plan, batched=batched)
+    assert figures.verdicts == {2: 10, 3: 10, 256: 10, 0: 10}
+    assert figures.as_json()["verdicts"] == {
+        "value 0": 10,
+        "NOT_HOSTED": 10,
+        "UNDETERMINED": 10,
+        "value 256": 10,
+    }
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_unknown_hosts_are_never_asked_twice_not_even_by_two_runs(batched: bool) -> None:
+    with pdb_server() as server:
+        plan = Plan(
+            server=server.endpoint, unknown_share=1.0, under="lab.example", seconds=None, count=40_000
+        )
+        first = run_load(plan, batched=batched)
+        second = run_load(plan, batched=batched)
+    assert first.answered == second.answered == 40_000
+    assert len(set(server.names)) == 80_000
+    assert all(name.endswith(b".lab.example") and name.count(b".") == 2 for name in server.names)
+
+
+def test_unknown_hosts_stay_fresh_when_the_ring_comes_round() -> None:
+    with pdb_server() as server:
+        plan = Plan(server=server.endpoint, unknown_share=1.0, seconds=None, count=IDS + 1_000)
+        figures = run_load(plan)
+    assert figures.answered == len(set(server.names)) == IDS + 1_000
+
+
+def test_a_mix_has_its_share_of_unknown_hosts() -> None:
+    with pdb_server() as server:
+        plan = Plan(server=server.endpoint, names=NAMES, unknown_share=0.25, seconds=None, count=20_000)
+        run_load(plan)
+    unknown = [name for name in server.names if name not in NAMES]
+    assert len(set(unknown)) == len(unknown)
+    assert len(unknown) / 20_000 == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_ring_holds_all_of_more_names_than_there_are_ids() -> None:
+    names = tuple(b"h%d.example" % number for number in range(IDS + 1))
+    ring = RequestRing(Plan(server=Endpoint("127.0.0.1", 1), names=names))
+    assert len(ring) == 2 * IDS
+    assert {head[6:-1] for head in ring.heads} == set(names)
+
+
+def test_seconds_end_a_run() -> None:
+    with pdb_server() as server:
+        started = time.perf_counter()
+        figures = run_load(Plan(server=server.endpoint, names=NAMES, seconds=0.1))
+        assert time.perf_counter() - started >= 0.1
+    assert_adds_up(figures)
+    assert figures.answered > 0
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_open_loop_sends_when_due_whatever_comes_back(batched: bool) -> None:
+    with pdb_server(lambda _frame: ()) as server:
+        plan = Plan(server=server.endpoint, names=NAMES, rate=2_000.0, seconds=0.2, window=1, timeout=0.05)
+        figures = run_load(plan, batched=batched)
+    assert figures.answered == 0
+    assert figures.sent == figures.lost == pytest.approx(400, abs=1)  # 0.2 s is not exact in binary
+
+
+def test_open_loop_measures_from_the_instant_at_which_a_request_was_due() -> None:
+    """A server that stalls once for 0.1 s delays all that fell due meanwhile, not one request."""
+    turn = itertools.count()
+    stall = threading.Event()
+
+    def stalls_once(frame: bytes) -> Sequence[bytes]:
+        if next(turn) == 100:
+            stall.wait(0.1)
+        return hosted(frame)
+
+    with pdb_server(stalls_once) as server:
+        figures = run_load(Plan(server=server.endpoint, names=NAMES, rate=1_000.0, seconds=None, count=300))
+    assert figures.answered == 300
+    assert figures.latency.highest >= 0.1
+    late = figures.latency.percentile(75.0)
+    assert late is not None
+    # 100 of 300 were due within the stall: a quarter of all waited at least 20 ms.
+    assert late >= 0.02
+
+
+def test_progress_is_told_while_the_run_goes_on() -> None:
+    told: list[int] = []
+    with pdb_server() as server:
+        plan = Plan(server=server.endpoint, names=NAMES, rate=500.0, seconds=1.1)
+        figures = run_load(plan, progress=lambda so_far: told.append(so_far.sent))
+    assert told
+    assert 0 < told[0] < figures.sent
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_a_port_where_nothing_listens_is_an_error(batched: bool) -> None:
+    plan = Plan(server=Endpoint("127.0.0.1", free_port()), names=NAMES)
+    with pytest.raises(LoadError, match="nothing listens on UDP"):
+        run_load(plan, batched=batched)
+
+
+def test_percentiles_are_within_a_hundredth() -> None:
+    histogram = LatencyHistogram()
+    assert histogram.percentile(50.0) is None
+    for microseconds in range(1, 1_001):
+        histogram.record(microseconds / 1e6)
+    assert histogram.percentile(50.0) == pytest.approx(500e-6, rel=0.01)
+    assert histogram.percentile(99.0) == pytest.approx(990e-6, rel=0.01)
+    assert histogram.percentile(99.9) == pytest.approx(999e-6, rel=0.01)
+    assert histogram.percentile(100.0) == pytest.approx(1e-3, rel=0.01)
+    assert (histogram.count, histogram.highest) == (1_000, 1e-3)
+
+
+def test_percentile_weighs_counts() -> None:
+    histogram = LatencyHistogram()
+    histogram.record(1e-3, 99)
+    histogram.record(1.0)
+    assert histogram.percentile(99.0) == pytest.approx(1e-3, rel=0.01)
+    assert histogram.percentile(99.1) == pytest.approx(1.0, rel=0.01)
+
+
+def test_command_line_prints_text_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = tmp_path / "hosts.txt"
+    hosts.write_text("# ours\na.example\n\n  b.example 192.0.2.1\n")
+    with pdb_server() as server:
+        command = ["--server", str(server.endpoint), "--hosts", str(hosts), "--count", "10"]
+        assert main(command) == 0
+        text = capsys.readouterr().out
+        assert main([*command, "--json"]) == 0
+        figures = json.loads(capsys.readouterr().out)
+    assert set(server.names) == {b"a.example", b"b.example 192.0.2.1"}
+    assert "sent 10  answered 10  lost 0  strays 0" in text
+    assert "HOSTED 10" in text
+    assert (figures["sent"], figures["answered"], figures["verdicts"]) == (10, 10, {"HOSTED": 10})
+    assert set(figures["latency_us"]) == {"p50", "p99", "p99.9", "max"}
+
+
+def test_command_line_without_one_reply_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with pdb_server(lambda _frame: ()) as server:
+        command = ["--server", str(server.endpoint), "--unknown", "1", "--count", "3", "--timeout", "0.05"]
+        assert main(command) == 1
+    assert "lost 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ((), "no hosts to ask for"),
+        (("--unknown", "0.5"), "no hosts to ask for"),
+        (("--unknown", "1.1"), "from 0 to 1"),
+        (("--unknown", "1", "--server", "192.0.2.1:5380"), "not a loopback address"),
+        (("--unknown", "1", "--server", "localhost"), "localhost"),
+        (("--unknown", "1", "--window", "0"), "the window is from 1 to 4,096"),
+        (("--unknown", "1", "--window", "4097"), "the window is from 1 to 4,096"),
+        (("--unknown", "1", "--rate", "0"), "the rate is over 0"),
+        (("--unknown", "1", "--rate", "nan"), "the rate is over 0"),
+        (("--unknown", "1", "--seconds", "0"), "seconds are over 0"),
+        (("--unknown", "1", "--count", "0"), "the count is over 0"),
+        (("--unknown", "1", "--timeout", "0"), "the time-out is over 0"),
+        (("--unknown", "1", "--under", "no_domain"), "'no_domain': no domain"),
+        (("--hosts", "absent.txt"), "absent.txt: No such file or directory"),
+        (("--hosts", "long.txt"), "a PDB name has 1 to 246 octets"),
+        (("--no-such",), "--no-such"),
+    ],
+)
+def test_command_line_wrong_is_one_line_and_exit_2(
+    arguments: Sequence[str],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("long.txt").write_text("a" * 247)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("pdbload: ")
+    assert why in said
+    assert said.count("\n") == 1
+
+
+def test_a_plan_needs_an_end() -> None:
+    with pytest.raises(LoadError, match="neither seconds nor a count"):
+        Plan(server=Endpoint("127.0.0.1", 1), names=NAMES, seconds=None)

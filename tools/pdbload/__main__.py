@@ -1,0 +1,104 @@
+"""The load generator as a process; figures on stdout."""
+
+import argparse
+import gc
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from fastvhost.config_file import parse_endpoint
+from fastvhost.errors import ConfigError
+from tools.pdbload.errors import LoadError
+from tools.pdbload.plan import Plan
+from tools.pdbload.run import run_load
+
+__all__ = ["main"]
+
+_NOTHING_ANSWERED = 1
+_USAGE = 2
+_SECONDS = 5.0
+
+_EPILOG = """\
+examples:
+  python -m tools.pdbload --hosts hosts.txt --seconds 5             hits, as fast as they are answered
+  python -m tools.pdbload --unknown 1 --window 64 --count 10000     hosts that nobody has asked before
+  python -m tools.pdbload --hosts hosts.txt --unknown 0.1 --rate 20000 --json
+
+exit status: 0; 1 when not one reply came; 2 usage, or nothing listens there
+"""
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """argparse prints its usage before an error; here bad usage is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with `message` on stderr and exit status 2."""
+        self.exit(_USAGE, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns 0 or 1, and exits 2 on bad usage."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        figures = run_load(_plan(arguments), batched=False if arguments.plain else None)
+    except (LoadError, ConfigError) as error:
+        parser.error(str(error))
+    print(json.dumps(figures.as_json()) if arguments.json else figures)
+    return 0 if figures.answered else _NOTHING_ANSWERED
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    names = () if arguments.hosts is None else _read_names(arguments.hosts)
+    seconds: float | None = arguments.seconds
+    if seconds is None and arguments.count is None:
+        seconds = _SECONDS
+    return Plan(
+        server=parse_endpoint(arguments.server, default_port=5380),
+        names=names,
+        unknown_share=arguments.unknown,
+        under=arguments.under,
+        window=arguments.window,
+        rate=arguments.rate,
+        seconds=seconds,
+        count=arguments.count,
+        timeout=arguments.timeout,
+    )
+
+
+def _read_names(path: Path) -> tuple[bytes, ...]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise LoadError(f"{path}: {error.strerror or error}") from error
+    return tuple(name for line in lines if (name := line.strip()) and not name.startswith(b"#"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(
+        prog="pdbload",
+        description="Load on the PDB face of a fastvhost on this machine.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--server", default="127.0.0.1:5380", metavar="ADDR:PORT", help="on loopback (default: %(default)s)")
+    add("--hosts", type=Path, metavar="FILE", help="one HOST or `HOST SOURCE` a line; # begins a comment")
+    add("--unknown", type=float, default=0.0, metavar="SHARE", help="of random hosts, 0 to 1 (default: 0)")
+    add("--under", default="invalid", metavar="DOMAIN", help="where random hosts are (default: %(default)s)")
+    add("--window", type=int, default=128, metavar="N", help="requests outstanding (default: %(default)s)")
+    add("--rate", type=float, metavar="N", help="requests a second, whatever comes back: an open loop")
+    add("--seconds", type=float, metavar="S", help="end after this time (default: 5, without --count)")
+    add("--count", type=int, metavar="N", help="end after this many requests")
+    add("--timeout", type=float, default=1.0, metavar="S", help="then one is lost (default: %(default)s)")
+    add("--plain", action="store_true", help="one system call a datagram")
+    add("--json", action="store_true", help="one line of JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    gc.disable()  # nothing here makes cycles, and a collection in the midst would be measured as the server's
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What a run measured, as values, as JSON and as text."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from fastvhost.model import VerdictKind
+from tools.pdbload.latency import LatencyHistogram
+
+__all__ = ["Figures"]
+
+_PERCENTILES = (50.0, 99.0, 99.9)
+
+
+@dataclass(slots=True, kw_only=True)
+class Figures:
+    """Counts of one run; `sent == answered + lost` once it has ended."""
+
+    sent: int = 0
+    answered: int = 0
+    lost: int = 0
+    """Requests without a reply within the time-out."""
+    strays: int = 0
+    """Datagrams that reply to no request outstanding: late, twice, or not what was asked."""
+    seconds: float = 0.0
+    """From the first request to the last reply."""
+    verdicts: Counter[int] = field(default_factory=Counter)
+    """Replies by value."""
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+    @property
+    def answers_per_second(self) -> float:
+        """Replies over the time from the first request to the last reply."""
+        return self.answered / self.seconds if self.seconds else 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """Everything, for `json.dumps`; latencies in microseconds, null without replies."""
+        return {
+            "answers_per_second": round(self.answers_per_second, 1),
+            "seconds": round(self.seconds, 6),
+            "sent": self.sent,
+            "answered": self.answered,
+            "lost": self.lost,
+            "strays": self.strays,
+            "verdicts": {_verdict(value): count for value, count in sorted(self.verdicts.items())},
+            "latency_us": self._latencies(),
+        }
+
+    def __str__(self) -> str:
+        verdicts = "  ".join(f"{_verdict(value)} {count:,}" for value, count in sorted(self.verdicts.items()))
+        latencies = "  ".join(
+            f"{name} {'-' if latency is None else f'{latency:,}'}"
+            for name, latency in self._latencies().items()
+        )
+        return (
+            f"{self.answers_per_second:,.0f} answers/s over {self.seconds:.2f} s\n"
+            f"sent {self.sent:,}  answered {self.answered:,}  lost {self.lost:,}  strays {self.strays:,}\n"
+            f"verdicts: {verdicts or 'none'}\n"
+            f"latency, us: {latencies}"
+        )
+
+    def _latencies(self) -> dict[str, float | None]:
+        points = {f"p{percent:g}": self.latency.percentile(percent) for percent in _PERCENTILES}
+        points["max"] = self.latency.highest if self.latency.count else None
+        return {name: None if point is None else round(point * 1e6, 1) for name, point in points.items()}
+
+
+def _verdict(value: int) -> str:
+    try:
+        return VerdictKind(value).name
+    except ValueError:
+        return f"value {value}"

@@ -1,0 +1,167 @@
+"""The run: requests out by a window or by the clock, replies matched, checked and timed."""
+
+import time
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable
+from math import ceil, inf
+
+from tools.pdbload.errors import LoadError
+from tools.pdbload.figures import Figures
+from tools.pdbload.plan import Plan
+from tools.pdbload.ring import IDS, RequestRing
+from tools.pdbload.wire import BATCH, SLOT, Wire, open_wire
+
+__all__ = ["Progress", "run_load"]
+
+Progress = Callable[[Figures], None]
+"""Called about once a second with the figures so far."""
+
+_SHORT_WAIT = 0.01
+"""Seconds between two looks at the clock while nothing comes."""
+
+_SPIN = 200e-6
+"""Open loop: a wait shorter than this spins, since waking from sleep would be late by a part of it."""
+
+
+def run_load(plan: Plan, *, progress: Progress | None = None, batched: bool | None = None) -> Figures:
+    """Run `plan` to its end and return what was measured. Blocks; a core of its own makes it honest.
+
+    A closed loop measures capacity: its latency is mostly the queue that its window keeps. An open loop
+    (`plan.rate`) measures latency, from the instant at which a request was due to be sent.
+
+    Args:
+        batched: False to use one system call a datagram; None for the best that the platform has.
+
+    Raises:
+        LoadError: nothing listens there.
+    """
+    ring = RequestRing(plan)
+    try:
+        with open_wire(plan.server, ring, batched=batched) as wire:
+            run = _Run(plan, ring, wire, progress)
+            if plan.rate is None:
+                run.closed_loop(plan.window)
+            else:
+                run.open_loop(plan.rate)
+            return run.figures
+    except ConnectionRefusedError as error:
+        raise LoadError(f"nothing listens on UDP {plan.server}") from error
+    except OSError as error:
+        raise LoadError(f"{plan.server}: {error.strerror or error}") from error
+
+
+class _Run:
+    """The state of one run. Requests are numbered from 0; the id of one is its number modulo `IDS`."""
+
+    def __init__(self, plan: Plan, ring: RequestRing, wire: Wire, progress: Progress | None) -> None:
+        self.figures = Figures()
+        self._ring = ring
+        self._wire = wire
+        self._progress = progress
+        self._timeout = plan.timeout
+        # By id: whether a request is outstanding, what its reply begins with, when it was (due to be) sent.
+        self._outstanding = bytearray(IDS)
+        self._heads: list[bytes] = [b""] * IDS
+        self._times = array("d", bytes(8 * IDS))
+        self._batches: deque[tuple[int, int, float]] = deque()
+        """First number, count and time of each batch that may still have requests outstanding."""
+        self._most = plan.count if plan.count is not None else 2**63
+        self._start = self._last_reply = time.perf_counter()
+        self._end = self._start + (plan.seconds if plan.seconds is not None else inf)
+        self._report_at = self._start + 1.0
+
+    def closed_loop(self, window: int) -> None:
+        """Keep `window` requests outstanding, topped up by a quarter at a time for the sake of batches."""
+        step = max(1, window // 4)
+        while (now := time.perf_counter()) < self._end and self.figures.sent < self._most:
+            room = min(window - self._waiting(), self._most - self.figures.sent)
+            if room >= min(step, self._most - self.figures.sent):
+                self._send(room, now)
+            self._collect(_SHORT_WAIT)
+        self._drain()
+
+    def open_loop(self, rate: float) -> None:
+        """Send each request when it is due, however many are outstanding.
+
+        What falls due is sent even when it is late, for at most the time-out past the end: a rate that
+        this machine cannot reach shows as fewer sent.
+        """
+        most = min(self._most, ceil((self._end - self._start) * rate)) if self._end < inf else self._most
+        while (now := time.perf_counter()) < self._end + self._timeout and self.figures.sent < most:
+            due = min(int((now - self._start) * rate) + 1, most) - self.figures.sent
+            if due > 0:
+                self._send(due, self._start + self.figures.sent / rate, 1.0 / rate)
+            next_due = self._start + self.figures.sent / rate - time.perf_counter()
+            self._collect(min(next_due - _SPIN, _SHORT_WAIT))
+        self._drain()
+
+    def _waiting(self) -> int:
+        return self.figures.sent - self.figures.answered - self.figures.lost
+
+    def _send(self, wanted: int, at: float, interval: float = 0.0) -> None:
+        """Send up to `wanted` frames in one batch, the first timed `at`, each next `interval` later."""
+        number = self.figures.sent
+        first_id, in_ring = number % IDS, number % len(self._ring)
+        # The first goes alone: in a batch sendmmsg would swallow what a closed port answers to it.
+        count = min(wanted, BATCH, IDS - first_id) if number else 1
+        self._expire(at, before=number + count - IDS)
+        self._ring.refresh(in_ring, count)
+        count = self._wire.send(in_ring, count)
+        ids = slice(first_id, first_id + count)
+        self._outstanding[ids] = b"\1" * count
+        self._heads[ids] = self._ring.heads[in_ring : in_ring + count]
+        self._times[ids] = array("d", [at + interval * later for later in range(count)])
+        self._batches.append((number, count, at))
+        self.figures.sent += count
+
+    def _collect(self, wait: float) -> None:
+        """Take the replies that are there; when there are none wait up to `wait` seconds for some."""
+        lengths = self._wire.receive()
+        if not lengths and wait > 0.0:
+            self._wire.wait(wait)
+            lengths = self._wire.receive()
+        now = time.perf_counter()
+        if lengths:
+            self._match(lengths, now)
+        self._expire(now)
+        if self._progress is not None and now >= self._report_at:
+            self._report_at = now + 1.0
+            self._progress(self.figures)
+
+    def _match(self, lengths: list[int], now: float) -> None:
+        replies, outstanding, heads = self._wire.replies, self._outstanding, self._heads
+        starts_with = replies.startswith
+        answered: list[int] = []
+        values: list[int] = []
+        for start, length in zip(range(0, BATCH * SLOT, SLOT), lengths, strict=False):
+            message_id = replies[start + 4] << 8 | replies[start + 5]
+            head = heads[message_id]
+            # A shorter or longer datagram, and what an earlier one left in the slot, must not pass.
+            if outstanding[message_id] and length == len(head) + 2 and starts_with(head, start):
+                outstanding[message_id] = 0
+                answered.append(message_id)
+                values.append(replies[start + length - 2] << 8 | replies[start + length - 1])
+        self._last_reply = now
+        figures = self.figures
+        figures.seconds = now - self._start
+        figures.answered += len(answered)
+        figures.strays += len(lengths) - len(answered)
+        figures.verdicts.update(values)
+        # Few instants in a closed loop: requests of one batch share theirs.
+        for sent_at, count in Counter(map(self._times.__getitem__, answered)).items():
+            figures.latency.record(now - sent_at, count)
+
+    def _expire(self, now: float, before: int = 0) -> None:
+        """Count as lost what is past its time-out, or has a number below `before`: its id is needed."""
+        batches = self._batches
+        while batches and (batches[0][2] < now - self._timeout or batches[0][0] < before):
+            number, count, _ = batches.popleft()
+            ids = slice(number % IDS, number % IDS + count)
+            self.figures.lost += self._outstanding[ids].count(1)
+            self._outstanding[ids] = bytes(count)
+
+    def _drain(self) -> None:
+        """Wait for what is outstanding."""
+        while self._waiting():
+            self._collect(_SHORT_WAIT)
