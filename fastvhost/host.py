@@ -8,14 +8,23 @@ import unicodedata
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-__all__ = ["Address", "DomainName", "Host", "Malformed", "normalised_address", "parse_address", "parse_host"]
+__all__ = [
+    "MAX_NAME",
+    "Address",
+    "DomainName",
+    "Host",
+    "Malformed",
+    "normalised_address",
+    "parse_address",
+    "parse_host",
+]
 
 Address = IPv4Address | IPv6Address
 
-_MAX_NAME = 253
+MAX_NAME = 253
 """Octets of a name in text without trailing dot (RFC 1034: 255 on the wire)."""
 
-_MAX_DECOMPOSED = 4 * _MAX_NAME
+_MAX_DECOMPOSED = 4 * MAX_NAME
 """Characters of a name before NFC, which makes one of up to four; over combining marks it is quadratic."""
 
 _DOMAIN_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -92,8 +101,8 @@ def _ipv4_address(text: str) -> Address | Malformed:
 
 
 def _hostname(text: str) -> DomainName | Malformed:
-    if len(text) > _MAX_NAME:
-        return Malformed(f"over {_MAX_NAME} octets")
+    if len(text) > MAX_NAME:
+        return Malformed(f"over {MAX_NAME} octets")
     return DomainName(text) if _HOSTNAME.fullmatch(text) else Malformed(_why_no_hostname(text))
 
 
@@ -101,11 +110,11 @@ def _u_labels(text: str) -> DomainName | Malformed:
     import idna  # its tables take 15 ms to load, and most daemons never see a U-label
 
     if len(text) > _MAX_DECOMPOSED:
-        return Malformed(f"over {_MAX_NAME} octets")
+        return Malformed(f"over {MAX_NAME} octets")
     # UTS 46 mapping folds case and width as RFC 5895 section 2 asks; the labels are then IDNA 2008's.
     folded = unicodedata.normalize("NFC", text.translate(_IDEOGRAPHIC_DOTS)).removesuffix(".")
-    if len(folded) > _MAX_NAME:
-        return Malformed(f"over {_MAX_NAME} octets")
+    if len(folded) > MAX_NAME:
+        return Malformed(f"over {MAX_NAME} octets")
     try:
         a_labels = idna.encode(folded, uts46=True, std3_rules=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):

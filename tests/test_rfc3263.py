@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fastvhost.config import Config, Dns, Endpoint, Match, Own, Transport
 from fastvhost.model import Finding, VerdictKind
 from fastvhost.resolve.reply import Answer, Failure, Naptr, Negative, Record, Reply, RrType, Srv
-from fastvhost.resolve.rfc3263 import MAX_ALIASES, MAX_TARGETS, walk
+from fastvhost.resolve.rfc3263 import MAX_ALIASES, MAX_RULES, MAX_TARGETS, walk
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 
@@ -388,13 +388,74 @@ async def test_naptr_that_cannot_be_followed_counts_as_none(unusable: Naptr) -> 
 
 
 @pytest.mark.parametrize("match", Match)
-async def test_naptr_that_leads_nowhere_bars_srv_and_addresses_of_the_host(match: Match) -> None:
+async def test_naptr_to_absent_srv_falls_back_on_the_host_s_addresses(match: Match) -> None:
+    """RFC 3263 section 4.2: without SRV, also behind NAPTR, a client looks up the domain's addresses."""
     replies: dict[str, Reply] = {"NAPTR example.com": answer(naptr("gone.example.com"))}
-    finding, asked = await walked(
-        replies | UDP_OURS | A_OURS | {"A example.com": answer(OURS)}, dns=Dns(match=match)
-    )
-    assert finding.kind is NOT_HOSTED
-    assert asked == {"NAPTR example.com": 1, "SRV gone.example.com": 1}
+    finding, asked = await walked(replies | UDP_OURS | {"A example.com": answer(OURS)}, dns=Dns(match=match))
+    assert finding.kind is HOSTED
+    assert asked["SRV gone.example.com"] == asked["A example.com"] == 1
+    assert not asked["SRV _sip._udp.example.com"], "NAPTR said where SRV is"
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        {"SRV gone.example.com": answer(srv(""))},
+        {"SRV gone.example.com": answer(srv("away.example.com"))},
+        {"SRV gone.example.com": Failure(why="SERVFAIL")},
+    ],
+    ids=["no service", "elsewhere", "failure"],
+)
+async def test_naptr_to_srv_that_is_not_absent_bars_the_host_s_addresses(behind: dict[str, Reply]) -> None:
+    replies: dict[str, Reply] = {"NAPTR example.com": answer(naptr("gone.example.com"))}
+    finding, asked = await walked(replies | behind | {"A example.com": answer(OURS)})
+    assert finding.kind is not HOSTED
+    assert not asked["A example.com"]
+
+
+# Hostile zones: what a walk may cost us, beside queries.
+
+
+async def test_mesh_of_non_terminal_naptr_costs_a_rule_once() -> None:
+    names = [f"n{number}.example.com" for number in range(40)]
+    replies: dict[str, Reply] = {
+        f"NAPTR {name}": answer(*(naptr(other, flags="") for other in names if other != name))
+        for name in names
+    }
+    replies["NAPTR example.com"] = answer(*(naptr(name, flags="") for name in names))
+    finding, asked = await walked(replies)
+    assert finding.kind is UNDETERMINED
+    assert asked.total() <= 1 + MAX_RULES
+    assert len(finding.steps) <= 3 * MAX_RULES
+
+
+async def test_product_of_rules_and_targets_is_looked_up_once() -> None:
+    """200 rules for the same SRV with 200 targets: 40,000 ways, of which 12 targets are worth a look."""
+    rules = [naptr("_sip._udp.example.com", preference=number) for number in range(200)]
+    targets = [srv(f"t{number}.example.com", priority=number) for number in range(200)]
+    replies: dict[str, Reply] = {
+        "NAPTR example.com": answer(*rules),
+        "SRV _sip._udp.example.com": answer(*targets),
+    } | {f"A t{number}.example.com": answer(AWAY) for number in range(200)}
+    finding, asked = await walked(replies)
+    assert finding.kind is UNDETERMINED
+    assert f"over {MAX_TARGETS} SRV targets" in finding.reason
+    assert asked.total() <= 2 + 2 * MAX_TARGETS
+    assert len(finding.steps) <= 4 + 2 * MAX_TARGETS
+    assert max(len(step.records) for step in finding.steps) <= 9
+
+
+async def test_target_that_several_srv_sets_name_is_looked_up_once_and_found_for_all() -> None:
+    replies: dict[str, Reply] = {
+        f"SRV {prefix}.example.com": answer(srv("ours.example.com", port=port))
+        for prefix, port in (("_sip._udp", 5060), ("_sip._tcp", 5060), ("_sips._tcp", 5061))
+    }
+    finding, asked = await walked(replies | A_OURS)
+    assert finding.kind is HOSTED
+    assert asked["A ours.example.com"] == 1
+    finding, asked = await walked(replies | {"A ours.example.com": answer(AWAY, ttl=77)})
+    assert (finding.kind, finding.ttl) == (NOT_HOSTED, 77)
+    assert asked["A ours.example.com"] == 1
 
 
 # Time and tasks.

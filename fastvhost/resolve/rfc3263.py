@@ -11,19 +11,31 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from math import inf
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import trio
 
 from fastvhost.config import Dns, Match, Own, Transport
-from fastvhost.host import normalised_address, parse_address
-from fastvhost.model import Finding, Step, VerdictKind
+from fastvhost.host import MAX_NAME, normalised_address, parse_address
+from fastvhost.model import Finding, VerdictKind
+from fastvhost.resolve.branches import (
+    Branch,
+    any_of,
+    below,
+    elsewhere,
+    failed,
+    followed_already,
+    here,
+    note,
+    step,
+    undetermined,
+)
 from fastvhost.resolve.reply import Answer, Failure, Naptr, Negative, Record, Reply, RrType, Srv
 
-__all__ = ["MAX_ALIASES", "MAX_TARGETS", "Query", "walk"]
+__all__ = ["MAX_ALIASES", "MAX_RULES", "MAX_TARGETS", "Query", "walk"]
 
 Query = Callable[[str, RrType], Awaitable[Reply]]
-"""Asks DNS for a name and type. Bounded in time; never raises for what DNS does."""
+"""Asks DNS for a name and type. Bounded in time and in number; never raises for what DNS does."""
 
 MAX_ALIASES = 8
 """CNAME records in one walk, each counted once."""
@@ -31,8 +43,11 @@ MAX_ALIASES = 8
 MAX_TARGETS = 12
 """SRV targets looked up in one walk."""
 
-_MAX_RULES = 8
-"""Non-terminal NAPTR records in a row (RFC 3403 leaves the bound to the application)."""
+MAX_RULES = 24
+"""NAPTR rules followed in one walk: more could not be asked about anyway."""
+
+_MAX_RULES_IN_A_ROW = 8
+"""Non-terminal NAPTR records one behind the other (RFC 3403 leaves the bound to the application)."""
 
 _SRV_PREFIX = {
     Transport.UDP: "_sip._udp",
@@ -54,10 +69,10 @@ _SERVICES = {
 }
 """NAPTR services (IANA registry *SIP NAPTR service field values*), lower-case."""
 
-_MAX_NAME = 253
-"""Octets of a name in text without trailing dot (RFC 1034 section 3.1)."""
+_K = TypeVar("_K")
 
-_Branch = Callable[[], Awaitable[Finding]]
+_NaptrKey = tuple[str, str, str]
+"""What makes two rules lead to the same: flags, services, replacement."""
 
 
 async def walk(host: str, *, own: Own, dns: Dns, query: Query) -> Finding:
@@ -65,22 +80,29 @@ async def walk(host: str, *, own: Own, dns: Dns, query: Query) -> Finding:
 
     HOSTED when a record does; NOT_HOSTED when every record that could was proved to lead elsewhere or
     not to be there; UNDETERMINED when a needed question failed or a bound was passed; LIMITED when it
-    was our own budget. The TTL is that of the evidence. The number of queries is `query`'s to bound.
+    was our own budget. The TTL is that of the evidence.
+
+    Each name is asked for once for a type, each rule and target followed once, however many records
+    name it, and at most `MAX_RULES` and `MAX_TARGETS` of them: what a zone can make of that is some 60
+    branches. The questions themselves are bounded by `query`.
     """
-    return await _Walk(own, dns, query).host(host)
+    return await _Walk(host, own, dns, query).result()
 
 
 class _Walk:
     """One walk; every method that awaits returns the finding of one branch of the tree."""
 
-    def __init__(self, own: Own, dns: Dns, query: Query) -> None:
+    def __init__(self, host: str, own: Own, dns: Dns, query: Query) -> None:
+        self._host = host
         self._own = own
         self._dns = dns
         self._query = query
         self._asked: dict[tuple[str, RrType], _Asked] = {}
         self._aliases: set[str] = set()
+        self._rules: set[_NaptrKey] = set()
         self._targets: set[str] = set()
         self._srv_exists = False
+        self._srv_is_absent = False
         # An address of a family that we have none of is not ours (nobody publishes an IPv4 address as a
         # mapped AAAA). By names alone, an alias of either family may still be one of them.
         families = {network.version for network in own.addresses} or {4, 6}
@@ -88,29 +110,40 @@ class _Walk:
             rrtype for version, rrtype in ((4, RrType.A), (6, RrType.AAAA)) if version in families
         )
 
-    async def host(self, host: str) -> Finding:
-        """NAPTR; without a usable one SRV; without any SRV the host's own addresses."""
-        reply = await self._ask(host, RrType.NAPTR)
+    async def result(self) -> Finding:
+        """NAPTR; without a usable one SRV by transport; without any SRV the host's own addresses."""
+        reply = await self._ask(self._host, RrType.NAPTR)
         match reply:
             case Failure():
-                return _failed(reply, _step(0, host, RrType.NAPTR, reply, "no evidence"))
+                return failed(reply, step(0, self._host, RrType.NAPTR, reply, "no evidence"))
             case Negative(nxdomain=True, aliases=()):
                 # RFC 8020: nothing below it either, so SRV and addresses need no asking.
-                step = _step(0, host, RrType.NAPTR, reply, "no such domain")
-                return _elsewhere(reply.ttl, f"{host} does not exist", step)
+                shown = step(0, self._host, RrType.NAPTR, reply, "no such domain")
+                return elsewhere(reply.ttl, f"{self._host} does not exist", shown)
             case Negative():
-                naptr = _step(0, host, RrType.NAPTR, reply, "no NAPTR: SRV decides")
+                rules, proved = [], "no NAPTR: SRV decides"
             case Answer():
                 rules = self._usable(reply.records)
-                if rules:
-                    step = _step(0, host, RrType.NAPTR, reply, f"{_count(rules, 'rule')} to follow")
-                    found = await self._follow(rules, 1, frozenset({host}))
-                    return _below(found, reply.ttl, step)
-                naptr = _step(0, host, RrType.NAPTR, reply, "no NAPTR for SIP by our transports: SRV decides")
+                proved = (
+                    f"{_count(rules, 'rule')} to follow"
+                    if rules
+                    else "no NAPTR for SIP by our transports: SRV decides"
+                )
             case never:
                 assert_never(never)
-        found = await self._services(host)
-        return _below(found, reply.ttl, naptr)
+        if rules:
+            found = await self._follow(rules, 1, (self._host,))
+        else:
+            found = await self._srv_by_transport()
+        if found.kind is VerdictKind.NOT_HOSTED and self._falls_back:
+            # RFC 3263 section 4.2: only the certain absence of SRV makes the host its own target.
+            fallback = await self._target(self._host, 0)
+            found = replace(fallback, ttl=min(found.ttl, fallback.ttl), steps=(*found.steps, *fallback.steps))
+        return below(found, reply.ttl, step(0, self._host, RrType.NAPTR, reply, proved))
+
+    @property
+    def _falls_back(self) -> bool:
+        return self._dns.address_fallback and self._srv_is_absent and not self._srv_exists
 
     def _usable(self, records: Iterable[Record]) -> list[Naptr]:
         """The rules of the lowest order that has one we can follow, the preferred first.
@@ -135,61 +168,69 @@ class _Walk:
         # A rule that only leads to other rules may leave it to these to name a service.
         return ours if rule.flags in {"s", "a"} else rule.flags == "" and (ours or not rule.services)
 
-    async def _follow(self, rules: Sequence[Naptr], depth: int, seen: frozenset[str]) -> Finding:
-        def branch(rule: Naptr) -> _Branch:
-            match rule.flags:
-                case "s":
-                    return lambda: self._srv(rule.replacement, _SERVICES[rule.services], depth)
-                case "a":
-                    return lambda: self._target(rule.replacement, depth)
-                case _:
-                    return lambda: self._next_rules(rule.replacement, depth, seen)
+    async def _follow(self, rules: Sequence[Naptr], depth: int, path: tuple[str, ...]) -> Finding:
+        """Each rule that no other branch follows; `path` has the owners of the rules that lead here."""
+        if any(rule.flags == "" and rule.replacement in path for rule in rules):
+            return self._bound(depth, f"NAPTR {path[-1]}", "a loop of NAPTR records")
+        by_key = {_key(rule): rule for rule in rules}
+        new, over = _claim(by_key, self._rules, MAX_RULES)
+        branches = [self._rule_branch(by_key[key], depth, path) for key in new]
+        if over:
+            branches.append(self._bound_branch(depth, f"NAPTR {path[-1]}", f"over {MAX_RULES} NAPTR rules"))
+        return await any_of(branches) if branches else followed_already(depth, f"NAPTR {path[-1]}")
 
-        return await _any_of([branch(rule) for rule in rules])
+    def _rule_branch(self, rule: Naptr, depth: int, path: tuple[str, ...]) -> Branch:
+        match rule.flags:
+            case "s":
+                return lambda: self._srv(rule.replacement, _SERVICES[rule.services], depth)
+            case "a":
+                return lambda: self._target(rule.replacement, depth)
+            case _:
+                return lambda: self._next_rules(rule.replacement, depth, path)
 
-    async def _next_rules(self, name: str, depth: int, seen: frozenset[str]) -> Finding:
+    async def _next_rules(self, name: str, depth: int, path: tuple[str, ...]) -> Finding:
         """RFC 3403 section 4.1, empty flags: the replacement has the next NAPTR records."""
-        if name in seen or len(seen) > _MAX_RULES:
-            why = "a loop of NAPTR records" if name in seen else f"over {_MAX_RULES} NAPTR records in a row"
-            return _undetermined(f"{why} at {name}", _note(depth, f"NAPTR {name}", "bound", why))
+        if len(path) > _MAX_RULES_IN_A_ROW:
+            return self._bound(depth, f"NAPTR {name}", f"over {_MAX_RULES_IN_A_ROW} NAPTR records in a row")
         reply = await self._ask(name, RrType.NAPTR)
         match reply:
             case Failure():
-                return _failed(reply, _step(depth, name, RrType.NAPTR, reply, "no evidence"))
+                return failed(reply, step(depth, name, RrType.NAPTR, reply, "no evidence"))
             case Negative():
-                step = _step(depth, name, RrType.NAPTR, reply, "leads nowhere")
-                return _elsewhere(reply.ttl, f"no NAPTR at {name}", step)
+                shown = step(depth, name, RrType.NAPTR, reply, "leads nowhere")
+                return elsewhere(reply.ttl, f"no NAPTR at {name}", shown)
             case Answer():
                 rules = self._usable(reply.records)
-                step = _step(depth, name, RrType.NAPTR, reply, f"{_count(rules, 'rule')} to follow")
+                shown = step(depth, name, RrType.NAPTR, reply, f"{_count(rules, 'rule')} to follow")
                 if not rules:
-                    return _elsewhere(reply.ttl, f"no usable NAPTR at {name}", step)
-                return _below(await self._follow(rules, depth + 1, seen | {name}), reply.ttl, step)
+                    return elsewhere(reply.ttl, f"no usable NAPTR at {name}", shown)
+                return below(await self._follow(rules, depth + 1, (*path, name)), reply.ttl, shown)
             case never:
                 assert_never(never)
 
-    async def _services(self, host: str) -> Finding:
-        """RFC 3263 section 4.1 without NAPTR: SRV by transport, side by side; without any, addresses."""
+    async def _srv_by_transport(self) -> Finding:
+        """RFC 3263 section 4.1 without NAPTR: SRV for each transport that we serve, side by side."""
 
-        def branch(transport: Transport) -> _Branch:
-            name = f"{_SRV_PREFIX[transport]}.{host}"
-            return lambda: _impossible(name) if len(name) > _MAX_NAME else self._srv(name, transport, 0)
+        def branch(transport: Transport) -> Branch:
+            return lambda: self._srv(f"{_SRV_PREFIX[transport]}.{self._host}", transport, 0)
 
-        found = await _any_of([branch(transport) for transport in self._own.ports])
-        if found.kind is not VerdictKind.NOT_HOSTED or self._srv_exists or not self._dns.address_fallback:
-            return found
-        # RFC 3263 section 4.2: only the certain absence of SRV makes the host its own target.
-        fallback = await self._target(host, 0)
-        return replace(fallback, ttl=min(found.ttl, fallback.ttl), steps=(*found.steps, *fallback.steps))
+        return await any_of([branch(transport) for transport in self._own.ports])
 
     async def _srv(self, name: str, transport: Transport, depth: int) -> Finding:
+        if len(name) > MAX_NAME:
+            # A host can be so long that no SRV record fits below it: there is none, and no need to ask.
+            self._srv_is_absent = True
+            why = f"no name over {MAX_NAME} octets is in DNS"
+            return elsewhere(inf, why, note(depth, f"SRV {name}", "", why))
         reply = await self._ask(name, RrType.SRV)
         match reply:
             case Failure():
-                return _failed(reply, _step(depth, name, RrType.SRV, reply, "no evidence"))
+                return failed(reply, step(depth, name, RrType.SRV, reply, "no evidence"))
             case Negative():
-                step = _step(depth, name, RrType.SRV, reply, "no SRV")
-                return _elsewhere(reply.ttl, f"no SRV at {name}", step)
+                self._srv_is_absent = True
+                return elsewhere(
+                    reply.ttl, f"no SRV at {name}", step(depth, name, RrType.SRV, reply, "no SRV")
+                )
             case Answer():
                 self._srv_exists = True
                 records = [record for record in reply.records if isinstance(record, Srv)]
@@ -197,20 +238,18 @@ class _Walk:
                 assert_never(never)
         if all(not record.target for record in records):
             # RFC 2782: a target of "." means that the service is decidedly not available at this domain.
-            step = _step(depth, name, RrType.SRV, reply, "decidedly no service")
-            return _elsewhere(reply.ttl, f"no service at {name}", step)
+            shown = step(depth, name, RrType.SRV, reply, "decidedly no service")
+            return elsewhere(reply.ttl, f"no service at {name}", shown)
         targets = self._possible_targets(records, transport)
         if not targets:
             why = f"no target on a {transport.value} port of ours"
-            step = _step(depth, name, RrType.SRV, reply, why)
-            return _elsewhere(reply.ttl, f"{name} names {why}", step)
+            return elsewhere(reply.ttl, f"{name} names {why}", step(depth, name, RrType.SRV, reply, why))
         for target in targets:
             if target in self._own.names:
-                step = _step(depth, name, RrType.SRV, reply, f"{target} is one of own.names")
-                return _here(reply.ttl, f"SRV {name} names {target}", step)
-        step = _step(depth, name, RrType.SRV, reply, f"{_count(targets, 'target')} to look up")
-        found = await _any_of([self._target_branch(target, depth + 1) for target in targets])
-        return _below(found, reply.ttl, step)
+                shown = step(depth, name, RrType.SRV, reply, f"{target} is one of own.names")
+                return here(reply.ttl, f"SRV {name} names {target}", shown)
+        shown = step(depth, name, RrType.SRV, reply, f"{_count(targets, 'target')} to look up")
+        return below(await self._look_up(targets, depth + 1), reply.ttl, shown)
 
     def _possible_targets(self, records: Sequence[Srv], transport: Transport) -> list[str]:
         """The targets on a port of ours, by priority, each once.
@@ -234,48 +273,50 @@ class _Walk:
         )
         return list(dict.fromkeys(record.target for record in ours))
 
-    def _target_branch(self, name: str, depth: int) -> _Branch:
-        async def target() -> Finding:
-            if name not in self._targets and len(self._targets) >= MAX_TARGETS:
-                why = f"over {MAX_TARGETS} SRV targets to look up"
-                return _undetermined(why, _note(depth, f"target {name}", "bound", why))
-            self._targets.add(name)
-            return await self._target(name, depth)
+    async def _look_up(self, targets: Sequence[str], depth: int) -> Finding:
+        """Each target that no other branch looks up."""
 
-        return target
+        def branch(target: str) -> Branch:
+            return lambda: self._target(target, depth)
+
+        new, over = _claim(targets, self._targets, MAX_TARGETS)
+        branches = [branch(target) for target in new]
+        if over:
+            branches.append(
+                self._bound_branch(depth, "targets", f"over {MAX_TARGETS} SRV targets to look up")
+            )
+        return await any_of(branches) if branches else followed_already(depth, f"target {targets[0]}")
 
     async def _target(self, name: str, depth: int) -> Finding:
         """Whether a name is us: by itself, by an alias that it has, or by an address."""
         if name in self._own.names:
-            return _here(
-                inf, f"{name} is one of own.names", _note(depth, f"target {name}", "", "one of own.names")
-            )
+            why = f"{name} is one of own.names"
+            return here(inf, why, note(depth, f"target {name}", "", why))
 
-        def branch(rrtype: RrType) -> _Branch:
+        def branch(rrtype: RrType) -> Branch:
             return lambda: self._addresses(name, rrtype, depth)
 
-        return await _any_of([branch(rrtype) for rrtype in self._families])
+        return await any_of([branch(rrtype) for rrtype in self._families])
 
     async def _addresses(self, name: str, rrtype: RrType, depth: int) -> Finding:
         reply = await self._ask(name, rrtype)
         if isinstance(reply, Failure):
-            return _failed(reply, _step(depth, name, rrtype, reply, "no evidence"))
+            return failed(reply, step(depth, name, rrtype, reply, "no evidence"))
         for alias in reply.aliases:
             if alias in self._own.names:
                 why = f"{name} is an alias of {alias}, one of own.names"
-                return _here(reply.ttl, why, _step(depth, name, rrtype, reply, why))
+                return here(reply.ttl, why, step(depth, name, rrtype, reply, why))
         if isinstance(reply, Negative):
-            return _elsewhere(
-                reply.ttl, f"{name} has no address", _step(depth, name, rrtype, reply, f"no {rrtype.name}")
-            )
+            shown = step(depth, name, rrtype, reply, f"no {rrtype.name}")
+            return elsewhere(reply.ttl, f"{name} has no address", shown)
         for record in reply.records:
             if isinstance(record, IPv4Address | IPv6Address):
                 address = normalised_address(record)
                 if self._own.has_address(address):
-                    why = f"{name} has our address {address}"
-                    return _here(reply.ttl, why, _step(depth, name, rrtype, reply, f"{address} is ours"))
-        return _elsewhere(
-            reply.ttl, f"{name} has addresses elsewhere", _step(depth, name, rrtype, reply, "elsewhere")
+                    shown = step(depth, name, rrtype, reply, f"{address} is ours")
+                    return here(reply.ttl, f"{name} has our address {address}", shown)
+        return elsewhere(
+            reply.ttl, f"{name} has addresses elsewhere", step(depth, name, rrtype, reply, "elsewhere")
         )
 
     async def _ask(self, name: str, rrtype: RrType) -> Reply:
@@ -297,6 +338,16 @@ class _Walk:
             return Failure(why=f"over {MAX_ALIASES} CNAME records", via=reply.via)
         return reply
 
+    def _bound(self, depth: int, question: str, why: str) -> Finding:
+        return undetermined(f"{why} at {self._host}", note(depth, question, "bound", why))
+
+    def _bound_branch(self, depth: int, question: str, why: str) -> Branch:
+        async def bound() -> Finding:
+            await trio.lowlevel.checkpoint()
+            return self._bound(depth, question, why)
+
+        return bound
+
 
 class _Asked:
     """A question of this walk and, once `answered`, its reply.
@@ -312,95 +363,16 @@ class _Asked:
         self.reply: Reply = Failure(why="not asked")
 
 
-async def _any_of(branches: Sequence[_Branch]) -> Finding:
-    """Follow branches side by side, the preferred first; the first that is HOSTED ends the others.
-
-    Else a branch that could not be decided leaves all of it undecided: it might have led to us.
-    """
-    findings: list[Finding | None] = [None] * len(branches)
-
-    async def follow(place: int, nursery: trio.Nursery) -> None:
-        # Trio starts the tasks of a nursery in any order. One by one they reach the bounds of a walk in
-        # the order of preference, so that these leave out the least preferred.
-        if place + 1 < len(branches):
-            nursery.start_soon(follow, place + 1, nursery)
-        findings[place] = found = await branches[place]()
-        if found.kind is VerdictKind.HOSTED:
-            nursery.cancel_scope.cancel()
-
-    if len(branches) == 1:
-        return await branches[0]()
-    async with trio.open_nursery() as nursery:
-        await follow(0, nursery)
-    ended = [found for found in findings if found is not None]
-    # Of several with the same outcome, the one that got furthest says most about why.
-    decisive = min(ended, key=lambda found: (_PRECEDENCE.index(found.kind), -len(found.steps)))
-    elsewhere = decisive.kind is VerdictKind.NOT_HOSTED
-    return replace(
-        decisive,
-        ttl=min(found.ttl for found in ended) if elsewhere else decisive.ttl,
-        steps=tuple(step for found in ended for step in found.steps),
-    )
+def _key(rule: Naptr) -> _NaptrKey:
+    return rule.flags, rule.services, rule.replacement
 
 
-_PRECEDENCE = (VerdictKind.HOSTED, VerdictKind.LIMITED, VerdictKind.UNDETERMINED, VerdictKind.NOT_HOSTED)
-
-
-def _here(ttl: float, reason: str, step: Step) -> Finding:
-    return Finding(kind=VerdictKind.HOSTED, ttl=ttl, reason=reason, steps=(step,))
-
-
-def _elsewhere(ttl: float, reason: str, step: Step) -> Finding:
-    return Finding(kind=VerdictKind.NOT_HOSTED, ttl=ttl, reason=reason, steps=(step,))
-
-
-def _undetermined(reason: str, step: Step) -> Finding:
-    return Finding(kind=VerdictKind.UNDETERMINED, ttl=0.0, reason=reason, steps=(step,))
-
-
-def _failed(failure: Failure, step: Step) -> Finding:
-    kind = VerdictKind.LIMITED if failure.limited else VerdictKind.UNDETERMINED
-    return Finding(kind=kind, ttl=0.0, reason=f"{step.question}: {failure.why}", steps=(step,))
-
-
-def _below(found: Finding, ttl: float, step: Step) -> Finding:
-    """What was found by following the records, of lifetime `ttl`, that `step` shows."""
-    return replace(found, ttl=min(found.ttl, ttl), steps=(step, *found.steps))
-
-
-def _step(depth: int, name: str, rrtype: RrType, reply: Reply, proved: str) -> Step:
-    match reply:
-        case Answer():
-            rcode = "NOERROR"
-        case Negative():
-            rcode = "NXDOMAIN" if reply.nxdomain else "NODATA"
-        case Failure():
-            rcode = reply.why
-        case never:
-            assert_never(never)
-    records = reply.records if isinstance(reply, Answer) else ()
-    aliases = () if isinstance(reply, Failure) else reply.aliases
-    return Step(
-        depth=depth,
-        question=f"{rrtype.name} {name}",
-        rcode=rcode,
-        records=(*(f"CNAME {alias}." for alias in aliases), *map(str, records)),
-        ttl=None if isinstance(reply, Failure) else reply.ttl,
-        server=reply.via.server,
-        seconds=reply.via.seconds,
-        proved=proved,
-    )
-
-
-async def _impossible(name: str) -> Finding:
-    """A host can be so long that no SRV record fits below it: there is none, and no need to ask."""
-    why = f"no name over {_MAX_NAME} octets is in DNS"
-    return _elsewhere(inf, why, _note(0, f"SRV {name}", "", why))
-
-
-def _note(depth: int, question: str, rcode: str, proved: str) -> Step:
-    """A step that asked nothing."""
-    return Step(depth=depth, question=question, rcode=rcode, proved=proved)
+def _claim(keys: Iterable[_K], claimed: set[_K], most: int) -> tuple[list[_K], bool]:
+    """Claim what no other branch has, as far as there is room; and whether there was too little of it."""
+    new = [key for key in keys if key not in claimed]
+    room = most - len(claimed)
+    claimed.update(new[:room])
+    return new[:room], len(new) > room
 
 
 def _count(things: Sequence[object], noun: str) -> str:

@@ -1,37 +1,26 @@
 """DNS messages: the octets of a query, and what a datagram that came back is worth.
 
-dnspython reads every answer; the header and the question are compared here first, on the octets, so that
-a forged or stray datagram costs next to nothing.
+The header and the question are compared on the octets before anything is read, so that a forged or stray
+datagram costs next to nothing.
 
 Source: RFC 1035 section 4, RFC 2308, RFC 5452 section 9.1, RFC 6891.
 """
 
+import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 from struct import Struct
 
-import dns.exception
-import dns.flags
-import dns.message
 import dns.name
 import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.rrset
-from dns.rdatatype import RdataType
-from dns.rdtypes.ANY.CNAME import CNAME
-from dns.rdtypes.ANY.SOA import SOA
-from dns.rdtypes.IN.A import A
-from dns.rdtypes.IN.AAAA import AAAA
-from dns.rdtypes.IN.NAPTR import NAPTR
-from dns.rdtypes.IN.SRV import SRV
 
-from fastvhost.resolve.reply import Answer, Failure, Naptr, Negative, Record, Reply, RrType, Srv
+from fastvhost.resolve.message import MalformedMessageError, Message, read_message
+from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType
 
 __all__ = ["Question", "Truncated", "Unfinished", "read_reply"]
 
 _HEADER = Struct("!HHHHHH")
 _TYPE_AND_CLASS = Struct("!HH")
+_IN = 1
 
 _UDP_PAYLOAD = 1232
 """The UDP size that we offer: no fragments on any path of MTU 1280 or more (DNS flag day 2020)."""
@@ -48,6 +37,9 @@ _NAMED_RCODES = frozenset(dns.rcode.Rcode)
 
 _MAY_OMIT_QUESTION = frozenset({dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED})
 """Errors that servers send without the question. None of them is evidence of anything."""
+
+_PLAIN_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+"""Names that need no escapes, as nearly all do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +65,15 @@ class Question:
     __slots__ = ("_section", "name", "rrtype", "want_ad")
 
     def __init__(self, name: str, rrtype: RrType, *, want_ad: bool = False) -> None:
-        self.name = dns.name.from_text(name, idna_codec=None)
+        self.name = name.lower().removesuffix(".")
         self.rrtype = rrtype
         self.want_ad = want_ad
-        self._section = self.name.to_digestable() + _TYPE_AND_CLASS.pack(rrtype.value, dns.rdataclass.IN)
+        self._section = _name_octets(self.name) + _TYPE_AND_CLASS.pack(rrtype.value, _IN)
+
+    @property
+    def end(self) -> int:
+        """Where the question ends in the query and in a reply that has one."""
+        return _HEADER.size + len(self._section)
 
     def octets(self, message_id: int) -> bytes:
         """The query; AD set asks a validating server for its word (RFC 6840 section 5.7)."""
@@ -95,108 +92,79 @@ class Question:
             return False
         if questions == 0:
             return flags & 0xF in _MAY_OMIT_QUESTION
-        end = _HEADER.size + len(self._section)
-        return questions == 1 and octets[_HEADER.size : end].lower() == self._section
+        return questions == 1 and octets[_HEADER.size : self.end].lower() == self._section
 
 
 def read_reply(octets: bytes, question: Question) -> Reply | Truncated | Unfinished:
     """Read a message that `question.is_answered_by`; never raises."""
-    flags = int.from_bytes(octets[2:4], "big")
+    if len(octets) < _HEADER.size:
+        return Failure(why="unreadable reply: it ends early")
+    _, flags, questions, *_ = _HEADER.unpack_from(octets)
     if flags & _TC:
         return Truncated()
     try:
-        message = dns.message.from_wire(octets, ignore_trailing=True)
-        return _read(message, question)
-    except (dns.exception.DNSException, TypeError, ValueError) as error:
-        return Failure(why=f"malformed reply ({type(error).__name__})")
-
-
-def _read(message: dns.message.Message, question: Question) -> Reply | Unfinished:
-    rcode = message.rcode()
-    if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+        message = read_message(octets, question.end if questions else _HEADER.size)
+    except MalformedMessageError as error:
+        return Failure(why=f"unreadable reply: {error}")
+    if message.rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         # An extended RCODE has 4,096 values; those without a name are one to whoever counts them.
+        rcode = dns.rcode.Rcode.make(message.rcode)
         return Failure(why=dns.rcode.to_text(rcode) if rcode in _NAMED_RCODES else "unknown RCODE")
-    authentic = question.want_ad and bool(message.flags & dns.flags.AD)
-    name, ttls, aliases = question.name, [], list[str]()
-    seen = {name}
-    while (records := _rrset(message, name, question.rrtype.value)) is None:
-        cname = _rrset(message, name, RdataType.CNAME)
-        if cname is None:
+    return _evidence(message, question, authentic=question.want_ad and bool(flags & _AD))
+
+
+def _evidence(message: Message, question: Question, *, authentic: bool) -> Reply | Unfinished:
+    """Follow the aliases from the question to records, or to the SOA that says there are none."""
+    name, ttls, aliases = question.name, list[int](), list[str]()
+    nxdomain = message.rcode == dns.rcode.NXDOMAIN
+    while (found := message.records.get((name, question.rrtype))) is None:
+        alias = message.aliases.get(name)
+        if alias is None:
             break
-        name = _target(cname)
-        if name in seen:
+        name, ttl = alias
+        if name in aliases or name == question.name:
             return Failure(why="a loop of CNAME records")
-        seen.add(name)
-        ttls.append(cname.ttl)
-        aliases.append(_text(name))
-    if records is not None:
-        if rcode != dns.rcode.NOERROR:
+        aliases.append(name)
+        ttls.append(ttl)
+    if found is not None:
+        if nxdomain:
             return Failure(why="records in an NXDOMAIN reply")
+        records, ttl = found
         return Answer(
-            records=tuple(_record(rdata) for rdata in records),
-            ttl=min([records.ttl, *ttls]),
+            records=tuple(dict.fromkeys(records)),
+            ttl=min([ttl, *ttls]),
             aliases=tuple(aliases),
             authentic=authentic,
         )
     negative_ttl = _negative_ttl(message, name)
     if negative_ttl is not None:
         return Negative(
-            nxdomain=rcode == dns.rcode.NXDOMAIN,
+            nxdomain=nxdomain,
             ttl=min([negative_ttl, *ttls]),
             aliases=tuple(aliases),
             authentic=authentic,
         )
-    if aliases and rcode == dns.rcode.NOERROR:
+    if aliases and not nxdomain:
         return Unfinished(aliases=tuple(aliases), ttl=min(ttls))
-    kind = "NXDOMAIN" if rcode == dns.rcode.NXDOMAIN else "empty answer"
-    return Failure(why=f"{kind} without SOA")
+    return Failure(why=f"{'NXDOMAIN' if nxdomain else 'empty answer'} without SOA")
 
 
-def _rrset(message: dns.message.Message, name: dns.name.Name, rdtype: int) -> dns.rrset.RRset | None:
-    return message.get_rrset(message.answer, name, dns.rdataclass.IN, RdataType(rdtype))
-
-
-def _target(rrset: dns.rrset.RRset) -> dns.name.Name:
-    cname = rrset[0]
-    if not isinstance(cname, CNAME):
-        raise TypeError(f"a record of type {cname.rdtype} among CNAME records")
-    return cname.target
-
-
-def _negative_ttl(message: dns.message.Message, name: dns.name.Name) -> int | None:
+def _negative_ttl(message: Message, name: str) -> int | None:
     """RFC 2308 section 5: min(SOA TTL, SOA MINIMUM), of the SOA of a zone that `name` can be in."""
-    for rrset in message.authority:
-        soa = rrset[0]
-        if isinstance(soa, SOA) and name.is_subdomain(rrset.name):
-            return min(rrset.ttl, int(soa.minimum))
+    for soa in message.soas:
+        if _is_within(name, soa.zone):
+            return min(soa.ttl, soa.minimum)
     return None
 
 
-def _record(rdata: dns.rdata.Rdata) -> Record:
-    match rdata:
-        case A() | AAAA():
-            return ip_address(rdata.address)
-        case SRV():
-            return Srv(
-                priority=rdata.priority, weight=rdata.weight, port=rdata.port, target=_text(rdata.target)
-            )
-        case NAPTR():
-            return Naptr(
-                order=rdata.order,
-                preference=rdata.preference,
-                flags=_ascii(rdata.flags),
-                services=_ascii(rdata.service),
-                regexp=_ascii(rdata.regexp),
-                replacement=_text(rdata.replacement),
-            )
-        case _:
-            raise TypeError(f"a record of type {rdata.rdtype} that dnspython did not read")
+def _is_within(name: str, zone: str) -> bool:
+    if "\\" in name:  # an escaped dot ends no label
+        return dns.name.from_text(name).is_subdomain(dns.name.from_text(zone))
+    return not zone or name == zone or name.endswith(f".{zone}")
 
 
-def _text(name: dns.name.Name) -> str:
-    """Lower-case, without trailing dot, the root empty; odd octets escaped as in a zone file."""
-    return name.to_text(omit_final_dot=True).lower() if len(name) > 1 else ""
-
-
-def _ascii(octets: bytes) -> str:
-    return octets.decode("ascii", "backslashreplace").lower()
+def _name_octets(name: str) -> bytes:
+    if _PLAIN_NAME.fullmatch(name):
+        labels = name.encode("ascii").split(b".")
+        return b"".join([b"%c%b" % (len(label), label) for label in labels]) + b"\0"
+    return dns.name.from_text(name, idna_codec=None).to_digestable()

@@ -1,0 +1,258 @@
+"""A reader of DNS messages: octets to record sets, of the types that a walk needs.
+
+Our own, since whoever owns a zone chooses what is read here: 64 kB of records with names of a hundred labels
+hold a general reader, and with it everybody, for seconds. This one follows no name further than 255 octets
+and reads no more than 256 records. Tests hold it against dnspython, message by message.
+
+Source: RFC 1035 section 4, RFC 2181 section 8, RFC 2782, RFC 3403 section 4.1, RFC 3597 section 4, RFC 6891.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from struct import Struct
+
+from fastvhost.resolve.reply import Naptr, Record, RrType, Srv
+
+__all__ = ["MAX_RECORDS", "MalformedMessageError", "Message", "Soa", "read_message"]
+
+MAX_RECORDS = 256
+"""Records of one message, all sections together. No honest answer to a walk's questions comes near it."""
+
+_HEADER = Struct("!6H")
+_FIXED = Struct("!HHIH")
+_SRV = Struct("!3H")
+_NAPTR = Struct("!HH")
+_SOA_NUMBERS = Struct("!5I")
+
+_MAX_NAME = 255
+"""Octets of a name on the wire (RFC 1035 section 2.3.4)."""
+
+_IN = 1
+_CNAME = 5
+_SOA = 6
+_OPT = 41
+
+_PLAIN = re.compile(rb"[a-z0-9_-]+")
+_QUOTED = frozenset(b'".$();@\\')
+"""Octets that a zone file needs a backslash before (RFC 1035 section 5.1)."""
+
+
+class MalformedMessageError(ValueError):
+    """The octets are no DNS message, or one that nobody has to read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Soa:
+    """What a negative answer needs of an SOA record (RFC 2308 section 5)."""
+
+    zone: str
+    ttl: int
+    minimum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A reply, taken apart. Names are lower-case text without trailing dot, the root is empty."""
+
+    rcode: int
+    """With the eight bits of EDNS where there are some (RFC 6891 section 6.1.3)."""
+    records: dict[tuple[str, RrType], tuple[list[Record], int]]
+    """Record sets of the answer section by owner and type, each with its least TTL."""
+    aliases: dict[str, tuple[str, int]]
+    """CNAME records of the answer section by owner: target and TTL."""
+    soas: list[Soa]
+    """Of the authority section."""
+
+
+def read_message(octets: bytes, question_end: int) -> Message:
+    """Read the message whose one question, if any, ends at `question_end`.
+
+    Cost: some 5 us and 2 us a record; at most 10 ms for the worst that 64 kB can hold.
+
+    Raises:
+        MalformedMessageError: the octets end early, a length is wrong, a name is too long or goes in
+            circles, or there are over `MAX_RECORDS` records.
+    """
+    try:
+        return _Reader(octets, question_end).message()
+    except (IndexError, struct.error) as error:
+        raise MalformedMessageError("it ends early") from error
+
+
+class _Reader:
+    """One pass over one message."""
+
+    __slots__ = ("_at", "_names", "_octets")
+
+    def __init__(self, octets: bytes, at: int) -> None:
+        self._octets = octets
+        self._at = at
+        self._names: dict[int, str] = {}
+
+    def message(self) -> Message:
+        _, flags, _, *counts = _HEADER.unpack_from(self._octets)
+        if sum(counts) > MAX_RECORDS:
+            raise MalformedMessageError(f"over {MAX_RECORDS} records")
+        message = Message(rcode=flags & 0xF, records={}, aliases={}, soas=[])
+        answers, authorities, additional = counts
+        for _ in range(answers):
+            self._answer(message)
+        for _ in range(authorities):
+            self._authority(message)
+        extended = 0
+        for _ in range(additional):
+            extended |= self._extended_rcode()
+        return replace(message, rcode=message.rcode | extended)
+
+    def _answer(self, message: Message) -> None:
+        owner, rdtype, ttl, end = self._fixed_part()
+        if rdtype == _CNAME:
+            message.aliases[owner] = (self._last_name(end), ttl)
+        elif rdtype in _READERS:
+            record = _READERS[rdtype](self, end)
+            key = (owner, RrType(rdtype))
+            before = message.records.get(key)
+            if before is None:
+                message.records[key] = ([record], ttl)
+            else:
+                # RFC 2181 section 5.2: one set, one TTL, so the least of those that are there.
+                message.records[key] = (before[0], min(before[1], ttl))
+                before[0].append(record)
+        self._at = end
+
+    def _authority(self, message: Message) -> None:
+        owner, rdtype, ttl, end = self._fixed_part()
+        if rdtype == _SOA:
+            self._name()
+            self._name()
+            *_, minimum = _SOA_NUMBERS.unpack_from(self._octets, self._at)
+            if self._at + _SOA_NUMBERS.size != end:
+                raise MalformedMessageError("an SOA record of a wrong length")
+            message.soas.append(Soa(zone=owner, ttl=ttl, minimum=minimum))
+        self._at = end
+
+    def _extended_rcode(self) -> int:
+        self._name()
+        rdtype, _, ttl, length = _FIXED.unpack_from(self._octets, self._at)
+        self._at = self._end_of(length)
+        return ttl >> 24 << 4 if rdtype == _OPT else 0
+
+    def _fixed_part(self) -> tuple[str, int, int, int]:
+        """Owner, type (0 where the class is not IN), TTL, and where the record ends."""
+        owner = self._name()
+        rdtype, rdclass, ttl, length = _FIXED.unpack_from(self._octets, self._at)
+        end = self._end_of(length)
+        # RFC 2181 section 8: a TTL with the top bit set is zero.
+        return owner, rdtype if rdclass == _IN else 0, ttl if ttl < 0x80000000 else 0, end
+
+    def _end_of(self, length: int) -> int:
+        self._at += _FIXED.size
+        end = self._at + length
+        if end > len(self._octets):
+            raise MalformedMessageError("it ends early")
+        return end
+
+    def a(self, end: int) -> IPv4Address:
+        return IPv4Address(self._exactly(4, end))
+
+    def aaaa(self, end: int) -> IPv6Address:
+        return IPv6Address(self._exactly(16, end))
+
+    def srv(self, end: int) -> Srv:
+        priority, weight, port = _SRV.unpack_from(self._octets, self._at)
+        self._at += _SRV.size
+        return Srv(priority=priority, weight=weight, port=port, target=self._last_name(end))
+
+    def naptr(self, end: int) -> Naptr:
+        order, preference = _NAPTR.unpack_from(self._octets, self._at)
+        self._at += _NAPTR.size
+        flags, services, regexp = (self._character_string(end) for _ in range(3))
+        return Naptr(
+            order=order,
+            preference=preference,
+            flags=flags,
+            services=services,
+            regexp=regexp,
+            replacement=self._last_name(end),
+        )
+
+    def _exactly(self, length: int, end: int) -> bytes:
+        if end - self._at != length:
+            raise MalformedMessageError("an address of a wrong length")
+        return self._octets[self._at : end]
+
+    def _character_string(self, end: int) -> str:
+        start = self._at + 1
+        self._at = start + self._octets[self._at]
+        if self._at > end:
+            raise MalformedMessageError("a character-string over the end of its record")
+        return self._octets[start : self._at].decode("ascii", "backslashreplace").lower()
+
+    def _last_name(self, end: int) -> str:
+        name = self._name()
+        if self._at != end:
+            raise MalformedMessageError("a record of a wrong length")
+        return name
+
+    def _name(self) -> str:
+        """The name here. One that is all pointer, as most are, is read once for each place it points to."""
+        octets, start = self._octets, self._at
+        if octets[start] < 0xC0:
+            return self._labels(start)
+        target = (octets[start] & 0x3F) << 8 | octets[start + 1]
+        name = self._names.get(target)
+        if name is None:
+            name = self._names[target] = self._labels(start)
+        self._at = start + 2
+        return name
+
+    def _labels(self, at: int) -> str:
+        """Follow labels and pointers, which must lead backwards, so that every name ends."""
+        octets = self._octets
+        labels: list[str] = []
+        length, before, end = 1, at, 0
+        while size := octets[at]:
+            if size >= 0xC0:
+                end = end or at + 2
+                at = (size & 0x3F) << 8 | octets[at + 1]
+                if at >= before:
+                    raise MalformedMessageError("a pointer that does not lead backwards")
+                before = at
+                continue
+            if size > 63:
+                raise MalformedMessageError("a label of an unknown kind")
+            length += size + 1
+            if length > _MAX_NAME:
+                raise MalformedMessageError("a name over 255 octets")
+            label = octets[at + 1 : at + 1 + size]
+            if len(label) < size:
+                raise MalformedMessageError("it ends early")
+            labels.append(_label_text(label))
+            at += size + 1
+        self._at = end or at + 1
+        return ".".join(labels)
+
+
+_READERS: dict[int, Callable[[_Reader, int], Record]] = {
+    RrType.A.value: _Reader.a,
+    RrType.AAAA.value: _Reader.aaaa,
+    RrType.SRV.value: _Reader.srv,
+    RrType.NAPTR.value: _Reader.naptr,
+}
+
+
+def _label_text(label: bytes) -> str:
+    """Lower-case; octets that have a meaning in names or zone files escaped (RFC 1035 section 5.1)."""
+    label = label.lower()
+    if _PLAIN.fullmatch(label):
+        return label.decode("ascii")
+    return "".join(map(_octet_text, label))
+
+
+def _octet_text(octet: int) -> str:
+    if octet in _QUOTED:
+        return f"\\{octet:c}"
+    return chr(octet) if 0x20 < octet < 0x7F else f"\\{octet:03}"
