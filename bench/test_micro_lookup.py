@@ -25,8 +25,8 @@ WALKS = 100
 """In one `trio.run`, whose own price of some 100 us is then a hundredth of that for each."""
 
 
-async def no_walk(host: str, *, known: bool) -> Finding:
-    raise AssertionError(f"{host} is known: {known}")
+async def no_walk(host: str, *, admitted_at: float | None) -> Finding:
+    raise AssertionError(f"{host} is known: {admitted_at}")
 
 
 @pytest.mark.parametrize(

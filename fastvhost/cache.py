@@ -110,7 +110,8 @@ class VerdictCache:
         self, host: str, finding: Finding, ttl: float, now: float, failures: int = 0
     ) -> Verdict:
         verdict = _verdict(host, finding, expires=now + ttl, failures=failures)
-        self._unknown[host] = verdict
+        # Kept without its steps: anybody can fill this cache, and they are most of what an entry weighs.
+        self._unknown[host] = replace(verdict, steps=())
         return verdict
 
     def _undecided(self, host: str, finding: Finding, now: float) -> Verdict:

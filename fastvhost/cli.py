@@ -5,8 +5,12 @@ only `serve` uses.
 """
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,14 +37,42 @@ _EXIT_CODES = """exit status:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; errors of the user's making are one line on stderr and exit code 2."""
+    """Run one command.
+
+    Errors of the user's making are one line on stderr and exit code 2. Whatever else goes wrong is never
+    1, which would say NOT_HOSTED.
+    """
+    _print_anything()
     args = _parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
-        return run(args)
+        code = run(args)
+        sys.stdout.flush()
     except FastvhostError as error:
-        print(f"fastvhost: {error}", file=sys.stderr)
-        return _USAGE
+        return _complain(str(error), _USAGE)
+    except OSError as error:
+        return _complain(str(error), args.fault)
+    except Exception:  # noqa: BLE001 - a fault of ours: with its traceback, and with an exit code of its own
+        with suppress(OSError):
+            traceback.print_exc()
+        return int(args.fault)
+    return code
+
+
+def _complain(line: str, code: int) -> int:
+    # What stdout still holds cannot be written: leave nothing for the interpreter to fail on at its end.
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):
+        print(f"fastvhost: {line}", file=sys.stderr, flush=True)
+    return code
+
+
+def _print_anything() -> None:
+    """A host is printed in any locale, and whatever octets the shell gave us."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -64,11 +96,9 @@ def _query(args: argparse.Namespace) -> int:
     try:
         kind, seconds = ask(server, name.encode(errors="surrogateescape"), timeout=args.timeout)
     except NoReplyError as error:
-        print(f"fastvhost: {error}", file=sys.stderr)
-        return _UNDECIDED
+        return _complain(str(error), _UNDECIDED)
     except ValueError as error:
-        print(f"fastvhost: {args.host!r} cannot be asked: {error}", file=sys.stderr)
-        return _USAGE
+        return _complain(f"{args.host!r} cannot be asked: {error}", _USAGE)
     print(f"{args.host} {kind.name} {seconds * 1e6:.0f} us")
     return _exit_code(kind)
 
@@ -134,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(
-        name: str, run: Callable[[argparse.Namespace], int], text: str, example: str
+        name: str, run: Callable[[argparse.Namespace], int], text: str, example: str, *, fault: int = _USAGE
     ) -> argparse.ArgumentParser:
         added = commands.add_parser(
             name,
@@ -143,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
             epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, fault=fault)
         return added
 
     serve = command(
@@ -159,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
         _query,
         "Ask a running daemon over PDB.",
         f"example:\n  fastvhost query example.com --source 198.51.100.7\n\n{_EXIT_CODES}",
+        fault=_UNDECIDED,
     )
     query.add_argument("host", metavar="HOST", help="the host of a SIP URI")
     query.add_argument("--source", metavar="ADDR", help="the SIP peer on whose budget it is asked")
@@ -172,6 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         _explain,
         "Look a host up from scratch and show each step; needs no daemon.",
         f"example:\n  fastvhost explain example.com --config fastvhost.toml\n\n{_EXIT_CODES}",
+        fault=_UNDECIDED,
     )
     explain.add_argument("host", metavar="HOST", help="the host of a SIP URI")
     _add_config(explain)

@@ -4,6 +4,7 @@ Bookkeeping only: who asked, who is answered, how many at most. Starting the wal
 `fastvhost.lookup`'s. Every asker gets the same verdict value; none can harm another.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 from fastvhost.model import Verdict
@@ -17,10 +18,12 @@ Asker = Callable[[Verdict], None]
 class Flight:
     """A look-up under way and the askers that it owes a verdict."""
 
-    __slots__ = ("_askers", "_waiters", "host", "provisional")
+    __slots__ = ("_askers", "_waiters", "host", "provisional", "zone")
 
-    def __init__(self, host: str, *, provisional: Verdict, waiters: int) -> None:
+    def __init__(self, host: str, zone: str, *, provisional: Verdict, waiters: int) -> None:
         self.host = host
+        self.zone = zone
+        """The registrable domain of the host."""
         self.provisional = provisional
         """What an asker is told that can wait no longer: PENDING, or what we believe; kept up to date by
         whoever started the flight."""
@@ -49,13 +52,18 @@ class Flight:
         return len(askers)
 
 
+_ZONE_SHARE = 4
+"""One registrable domain has at most a fourth of the flights: a silent zone must not take those of all."""
+
+
 class Flights:
     """The flights under way, at most `most` at a time, each owing at most `waiters` replies."""
 
-    __slots__ = ("_by_host", "_most", "_waiters")
+    __slots__ = ("_by_host", "_by_zone", "_most", "_waiters")
 
     def __init__(self, *, most: int, waiters: int) -> None:
         self._by_host: dict[str, Flight] = {}
+        self._by_zone: Counter[str] = Counter()
         self._most = most
         self._waiters = waiters
 
@@ -67,15 +75,24 @@ class Flights:
         """Whether no further flight may start."""
         return len(self._by_host) >= self._most
 
+    def crowded(self, zone: str) -> bool:
+        """Whether no further flight may start for a host of `zone`."""
+        return self._by_zone[zone] >= max(1, self._most // _ZONE_SHARE)
+
     def find(self, host: str) -> Flight | None:
         """The flight under way for `host`."""
         return self._by_host.get(host)
 
-    def start(self, host: str, *, provisional: Verdict) -> Flight:
-        """Open a flight for `host`, which has none; there must be room."""
-        flight = self._by_host[host] = Flight(host, provisional=provisional, waiters=self._waiters)
+    def start(self, host: str, zone: str, *, provisional: Verdict) -> Flight:
+        """Open a flight for `host`, which has none; there must be room for it and for its zone."""
+        flight = Flight(host, zone, provisional=provisional, waiters=self._waiters)
+        self._by_host[host] = flight
+        self._by_zone[zone] += 1
         return flight
 
     def end(self, flight: Flight) -> None:
         """Forget a flight that has landed or was given up."""
         del self._by_host[flight.host]
+        self._by_zone[flight.zone] -= 1
+        if not self._by_zone[flight.zone]:
+            del self._by_zone[flight.zone]

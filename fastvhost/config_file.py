@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from difflib import get_close_matches
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_interface
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ def load_config(path: Path) -> Config:
         ConfigError: the file cannot be read, or is wrong; `parse_config` says how.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")  # editors on Windows begin files with a BOM
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -226,8 +226,12 @@ def _dns_server(value: object) -> Endpoint:
 
 
 def _server(value: object, *, default_port: int) -> Endpoint:
-    allowed = '"ADDRESS", "IPV4:PORT" or "[IPV6]:PORT" with a port from 1 to 65_535; no names'
-    return _endpoint(value, allowed, lowest_port=1, default_port=default_port)
+    allowed = '"ADDRESS", "IPV4:PORT" or "[IPV6]:PORT" of one host, with a port from 1 to 65_535; no names'
+    endpoint = _endpoint(value, allowed, lowest_port=1, default_port=default_port)
+    address = ip_address(endpoint.address)
+    if address.is_unspecified or address.is_multicast:
+        raise _not_allowed(value, allowed)
+    return endpoint
 
 
 def _listen_endpoint(value: object) -> Endpoint | None:

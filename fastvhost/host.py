@@ -24,6 +24,9 @@ Address = IPv4Address | IPv6Address
 MAX_NAME = 253
 """Octets of a name in text without trailing dot (RFC 1034: 255 on the wire)."""
 
+_MAX_LABEL = 63
+"""Octets of a label (RFC 1035 section 2.3.4)."""
+
 _MAX_DECOMPOSED = 4 * MAX_NAME
 """Characters of a name before NFC, which makes one of up to four; over combining marks it is quadratic."""
 
@@ -113,6 +116,9 @@ def _u_labels(text: str) -> DomainName | Malformed:
         return Malformed(f"over {MAX_NAME} octets")
     # UTS 46 mapping folds case and width as RFC 5895 section 2 asks; the labels are then IDNA 2008's.
     folded = unicodedata.normalize("NFC", text.translate(_IDEOGRAPHIC_DOTS)).removesuffix(".")
+    if any(len(label) > _MAX_LABEL for label in folded.split(".")):
+        # An A-label is never shorter than its U-label, and the checks of a long one take long.
+        return Malformed(f"a label over {_MAX_LABEL} octets")
     if len(folded) > MAX_NAME:
         return Malformed(f"over {MAX_NAME} octets")
     try:

@@ -103,14 +103,15 @@ class KeyedBuckets:
 class Budgets:
     """Whether one more walk for an unknown host may start."""
 
-    __slots__ = ("_prefixes", "_registrable_domain", "_sources", "_upstream", "_zones")
+    __slots__ = ("_prefixes", "_sources", "_upstream", "_zones", "zone_of")
 
     def __init__(self, limits: Limits, *, upstream: Bucket, registrable_domain: Callable[[str], str]) -> None:
         self._prefixes = dict(zip((4, 6), limits.source_prefix, strict=True))
         self._sources = KeyedBuckets(Gcra(limits.source_rate, max(1.0, 2 * limits.source_rate)))
         self._zones = KeyedBuckets(Gcra(limits.zone_rate, max(1.0, 2 * limits.zone_rate)))
         self._upstream = upstream
-        self._registrable_domain = registrable_domain
+        self.zone_of = registrable_domain
+        """The registrable domain of a canonical host."""
 
     def admit(self, host: str, source: Address | None, now: float) -> Budget | None:
         """Charge a walk for `host` and return None; or charge nothing and return the budget that is spent.
@@ -121,7 +122,7 @@ class Budgets:
         prefix = None if source is None else self._prefix(source)
         if prefix is not None and not self._sources.conforms(prefix, now):
             return Budget.SOURCE
-        zone = self._registrable_domain(host)
+        zone = self.zone_of(host)
         if not self._zones.conforms(zone, now):
             return Budget.ZONE
         if self._upstream.wait(now) > 0.0:

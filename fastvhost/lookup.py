@@ -17,7 +17,7 @@ from fastvhost.coalesce import Flight, Flights
 from fastvhost.config import Config
 from fastvhost.domains.table import DomainTable
 from fastvhost.host import Address, DomainName, Malformed, parse_host
-from fastvhost.limits import Budget, Budgets
+from fastvhost.limits import Bucket, Budget, Budgets, Gcra
 from fastvhost.model import Finding, Verdict, VerdictKind
 
 __all__ = ["Lookup", "LookupCounters", "Walk"]
@@ -26,12 +26,16 @@ _log = logging.getLogger(__name__)
 
 _FAULT_LOG_SECONDS = 60.0
 
+_U_LABELS_PER_SECOND = 100.0
+"""Conversions of U-labels, which take up to 0.5 ms each. SIP itself has A-labels on the wire."""
+
 
 class Walk(Protocol):
     """Asks DNS about one canonical host; bounded in time and queries, and never raises for what DNS does."""
 
-    def __call__(self, host: str, *, known: bool) -> Awaitable[Finding]:
-        """`known`: the host was HOSTED before, so the budget of known domains pays."""
+    def __call__(self, host: str, *, admitted_at: float | None) -> Awaitable[Finding]:
+        """`admitted_at`: when the budgets were charged for it; None: the host was HOSTED before, so it is
+        the budget of known domains that pays."""
         ...
 
 
@@ -42,6 +46,7 @@ class LookupCounters:
     listed: int = 0
     hits_hosted: int = 0
     hits_stale: int = 0
+    hits_outdated: int = 0
     hits_unknown: int = 0
     literals: int = 0
     malformed: int = 0
@@ -52,6 +57,7 @@ class LookupCounters:
     limited_zone: int = 0
     limited_upstream: int = 0
     limited_flights: int = 0
+    limited_u_labels: int = 0
     pending_waiters: int = 0
     walk_faults: int = 0
 
@@ -80,6 +86,7 @@ class Lookup:
         # Apart, so that no number of unknown hosts can keep a known one from being looked up.
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._refreshes = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
+        self._u_labels = Bucket(Gcra(_U_LABELS_PER_SECOND, _U_LABELS_PER_SECOND))
         self._log_faults_from = float("-inf")
         self.counters = LookupCounters()
 
@@ -100,6 +107,11 @@ class Lookup:
         recalled = None if by_suffix else self._recall(raw, now)
         if recalled is not None:
             return recalled
+        if not raw.isascii() and not self._may_convert(now):
+            self.counters.limited_u_labels += 1
+            return _undecided(
+                VerdictKind.LIMITED, text, "too many hosts with U-labels are being asked for", now
+            )
         match parse_host(text):
             case DomainName(host):
                 recalled = self._recall(host, now) if by_suffix or host != raw else None
@@ -135,6 +147,13 @@ class Lookup:
             decided.leave(asker)
         return verdicts[0]
 
+    def _may_convert(self, now: float) -> bool:
+        """Whether the time that it takes to make A-labels is there: nothing else bounds what it costs."""
+        if self._u_labels.wait(now) > 0.0:
+            return False
+        self._u_labels.take(now)
+        return True
+
     def _recall(self, host: str, now: float) -> Verdict | Flight | None:
         """What is known of a canonical host, or being found out already."""
         listed = self._table.find(host)
@@ -166,7 +185,11 @@ class Lookup:
             # Past its TTL, and DNS has not failed yet: the domain may have left, and only DNS can say.
             self.counters.joined += 1
             return flight
-        self.counters.hits_stale += 1
+        if entry.dns_fails(now):
+            self.counters.hits_stale += 1
+        else:
+            # There is no room to look again: an answer that may be outdated, and never a refusal.
+            self.counters.hits_outdated += 1
         return entry.answer(now)
 
     def _refresh(self, host: str, provisional: Verdict) -> Flight | None:
@@ -175,28 +198,32 @@ class Lookup:
         if flight is not None:
             # What was believed when it took off may have passed its `stale` end since.
             flight.provisional = provisional
-        elif not self._refreshes.full:
-            flight = self._take_off(self._refreshes, host, provisional)
+        elif not self._refreshes.full and not self._refreshes.crowded(zone := self._budgets.zone_of(host)):
+            flight = self._take_off(self._refreshes, host, zone, provisional, admitted_at=None)
             self.counters.refreshes += 1
         return flight
 
     def _unknown(self, host: str, source: Address | None, now: float) -> Verdict | Flight:
         """Start a flight for a host that nothing is known of, if it is within every budget."""
-        if self._flights.full:
+        zone = self._budgets.zone_of(host)
+        if self._flights.full or self._flights.crowded(zone):
             self.counters.limited_flights += 1
             return _undecided(VerdictKind.LIMITED, host, "too many unknown hosts are being looked up", now)
         spent = self._budgets.admit(host, source, now)
         if spent is not None:
             self._count_limited(spent)
             return _undecided(VerdictKind.LIMITED, host, f"the {spent.value} budget is spent", now)
-        flight = self._take_off(self._flights, host, _undecided(VerdictKind.PENDING, host, "looking", now))
+        pending = _undecided(VerdictKind.PENDING, host, "looking", now)
+        flight = self._take_off(self._flights, host, zone, pending, admitted_at=now)
         self.counters.walks += 1
         return flight
 
-    def _take_off(self, flights: Flights, host: str, provisional: Verdict) -> Flight:
-        flight = flights.start(host, provisional=provisional)
+    def _take_off(
+        self, flights: Flights, host: str, zone: str, provisional: Verdict, *, admitted_at: float | None
+    ) -> Flight:
+        flight = flights.start(host, zone, provisional=provisional)
         try:
-            self._nursery.start_soon(self._fly, flight, flights)
+            self._nursery.start_soon(self._fly, flight, flights, admitted_at)
         except RuntimeError:  # the nursery has closed: whoever joined would wait for ever
             flights.end(flight)
             raise
@@ -231,13 +258,13 @@ class Lookup:
             case never:
                 assert_never(never)
 
-    async def _fly(self, flight: Flight, flights: Flights) -> None:
+    async def _fly(self, flight: Flight, flights: Flights, admitted_at: float | None) -> None:
         """Walk, keep what was found, answer all who asked; also when the service stops meanwhile."""
         verdict = _undecided(
             VerdictKind.UNDETERMINED, flight.host, "the service stopped", trio.current_time()
         )
         try:
-            finding = await self._walk(flight.host, known=flights is self._refreshes)
+            finding = await self._walk(flight.host, admitted_at=admitted_at)
             verdict = self._cache.settle(flight.host, finding, trio.current_time())
         except Exception:  # noqa: BLE001 - a fault of ours in one walk must not take the daemon down
             self._log_fault(flight.host)

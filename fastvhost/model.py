@@ -74,7 +74,8 @@ class Verdict:
     reason: str
     """Why, in one line."""
     steps: tuple[Step, ...] = ()
-    """The walk that led to it, in the order of a tree walked depth first; empty without one."""
+    """The walk that led to it, in the order of a tree walked depth first; empty without one, and for a
+    verdict other than HOSTED that comes from the cache."""
     failures: int = 0
     """Walks in a row that failed, this one included (RFC 9520 backs off with each)."""
 

@@ -10,7 +10,7 @@ import trio
 
 from fastvhost.config import Cache, Config, Dns, Endpoint, Limits, Listen, Own
 from fastvhost.faces.pdb_codec import read_reply, write_request
-from fastvhost.model import VerdictKind
+from fastvhost.model import Verdict, VerdictKind
 from tools.dnslab import Lab, parse_zone
 
 OURS = "203.0.113.10"
@@ -48,6 +48,11 @@ def config_on(lab: Lab, **sections: Any) -> Config:
     )
     changed = {name: replace(getattr(config, name), **keys) for name, keys in sections.items()}
     return replace(config, **changed)
+
+
+def as_kept(verdict: Verdict) -> Verdict:
+    """A verdict other than HOSTED as the cache keeps it: without its steps."""
+    return replace(verdict, steps=())
 
 
 class PdbClient:

@@ -12,15 +12,14 @@ from trio.testing import MockClock
 
 from fastvhost.config import Config, Endpoint, Limits, Own
 from fastvhost.limits import Bucket, Gcra
-from fastvhost.resolve.account import MAX_OCTETS, MAX_QUERIES, Account, Refusal
+from fastvhost.resolve.account import MAX_OCTETS, MAX_QUERIES, Account, Lane, Refusal
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 
 
 def account(bucket: Bucket | None = None, *, prepaid_at: float | None = None) -> Account:
     return Account(
-        bucket=bucket or Bucket(Gcra(1e9, 1e6)),
-        slots=trio.Semaphore(1),
+        lane=Lane(bucket=bucket or Bucket(Gcra(1e9, 1e6)), slots=trio.Semaphore(1)),
         deadline=trio.current_time() + 8.0,
         prepaid_at=prepaid_at,
     )
@@ -51,11 +50,18 @@ async def test_account_paid_from_side_by_side_stays_within_its_queries(autojump_
 
 
 @pytest.mark.parametrize(("octets", "over"), [(0, False), (65_535, False), (65_536, False), (65_537, True)])
-async def test_account_over_its_octets_pays_no_more(octets: int, over: bool) -> None:
+async def test_account_takes_in_no_more_than_its_octets(octets: int, over: bool) -> None:
     paying = account()
-    paying.octets = octets
-    refusal = await paying.pay()
+    refusal = paying.take_in(octets)
     assert refusal == (Refusal(why="over 65536 octets of replies", limited=False) if over else None)
+    assert paying.octets_left == max(0, 65_536 - octets)
+
+
+def test_lane_takes_a_spare_token_only_where_it_has_none_and_the_spare_one_is_there() -> None:
+    spare = Lane(bucket=Bucket(Gcra(1.0, 2.0)), slots=trio.Semaphore(1))
+    lane = Lane(bucket=Bucket(Gcra(1.0, 1.0)), slots=trio.Semaphore(1), spare=spare)
+    assert [lane.take(0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
+    assert spare.bucket.wait(0.0) == 1.0, "the fourth is one of its own to come"
 
 
 async def test_account_waits_for_the_token_of_its_bucket(autojump_clock: MockClock) -> None:

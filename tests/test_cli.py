@@ -14,6 +14,7 @@ import trio
 
 import fastvhost
 from fastvhost.config import Endpoint
+from fastvhost.faces.pdb_codec import write_request
 from tests.support import OURS, ZONE
 from tools.dnslab import Effect, Fault, Lab, open_lab
 
@@ -237,7 +238,7 @@ def test_few_open_files_are_raised_as_far_as_allowed_and_said(tmp_path: Path) ->
         warning, ready = process.stderr.readline(), process.stderr.readline()
         process.terminate()
         process.communicate(timeout=10)
-    assert "WARNING open files: 100 of the 320 that limits.upstream_inflight may need" in warning
+    assert "WARNING 100 open files are allowed, so 36 DNS queries may be under way" in warning
     assert "ready" in ready
     assert process.returncode == 0
 
@@ -251,3 +252,68 @@ def test_daemon_without_configuration_takes_this_machine_s_addresses(tmp_path: P
     )
     assert "no /etc/fastvhost.toml" in result.stderr
     assert result.returncode in (1, 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_second_signal_ends_the_daemon_at_once_with_exit_0(
+    tmp_path: Path, lab: Lab, number: signal.Signals
+) -> None:
+    lab.faults = [Fault(effect=Effect.DROP)]
+    config = config_file(tmp_path, lab)
+    config.write_text(config.read_text().replace("timeout = 0.2", "timeout = 30"))
+    with daemon(config) as (process, server), socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.sendto(write_request(b"hosted.example", 1), tuple(server))
+        await lab.wait_for_queries(1)
+        process.send_signal(number)
+        assert process.stderr is not None
+        assert "no more requests" in await trio.to_thread.run_sync(process.stderr.readline)
+        process.send_signal(number)
+        _, log = await trio.to_thread.run_sync(process.communicate)
+    assert process.returncode == 0
+    assert f"{number.name} again" in log
+    assert "Traceback" not in log
+
+
+def test_sighup_does_not_end_the_daemon(tmp_path: Path) -> None:
+    with daemon(config_file(tmp_path)) as (process, server):
+        process.send_signal(signal.SIGHUP)
+        assert run("query", OURS, "--server", str(server)).returncode == 0
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["query", "a_b", "--server"], 3), (["explain", "127.0.0.1", "--config"], 3), (["check-config"], 2)],
+)
+def test_output_that_cannot_be_written_is_no_verdict(tmp_path: Path, arguments: list[str], code: int) -> None:
+    config = config_file(tmp_path)
+    with daemon(config) as (_, server), Path("/dev/full").open("w") as full:
+        last = str(server) if "--server" in arguments else str(config)
+        result = subprocess.run(
+            [*COMMAND, *arguments, last], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == code
+    assert result.stderr == "fastvhost: [Errno 28] No space left on device\n"
+
+
+def test_host_that_the_locale_cannot_show_is_shown_escaped(tmp_path: Path) -> None:
+    with daemon(config_file(tmp_path)) as (_, server):
+        result = subprocess.run(
+            [*COMMAND, "query", "m\u00fcller.1", "--server", str(server)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        )
+    assert result.returncode == 3
+    assert result.stdout.startswith("m\\xfcller.1 MALFORMED")
+
+
+def test_too_few_open_files_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    script = f"ulimit -n 20 && exec {sys.executable} -m fastvhost serve --config {config_file(tmp_path)}"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == (
+        "fastvhost: 20 open files are allowed, and 65 are the least: raise LimitNOFILE or ulimit -n\n"
+    )

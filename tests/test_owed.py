@@ -19,7 +19,7 @@ PENDING, STALE, NOT_HOSTED = map(verdict, (VerdictKind.PENDING, VerdictKind.HOST
 
 
 def flight(provisional: Verdict = PENDING) -> Flight:
-    return Flight("example.com", provisional=provisional, waiters=1_000_000)
+    return Flight("example.com", "example.com", provisional=provisional, waiters=1_000_000)
 
 
 class Replies:

@@ -564,7 +564,9 @@ async def test_walk_of_a_silent_server_ends_by_walk_timeout(
         dns = Dns(
             servers=(Endpoint(*silent.getsockname()),), timeout=query_seconds, walk_timeout=walk_seconds
         )
-        finding = await Walker(Config(own=OWN, dns=dns), Upstream(dns, dns.servers)).walk(HOST, known=False)
+        finding = await Walker(Config(own=OWN, dns=dns), Upstream(dns, dns.servers)).walk(
+            HOST, admitted_at=trio.current_time()
+        )
     assert (finding.kind, finding.reason) == (UNDETERMINED, f"NAPTR {HOST}: {why}")
     assert trio.current_time() == pytest.approx(seconds)
 

@@ -11,7 +11,7 @@ import trio.testing
 
 from fastvhost.config import Dns, Endpoint
 from fastvhost.limits import Bucket, Gcra
-from fastvhost.resolve.account import MAX_QUERIES, Account
+from fastvhost.resolve.account import MAX_OCTETS, MAX_QUERIES, Account, Lane
 from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType
 from fastvhost.resolve.upstream import Upstream
 from tests.support import OURS, ZONE
@@ -20,8 +20,7 @@ from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
 def new_account(*, rate: float = 1e6, deadline: float | None = None, slots: int = 100) -> Account:
     return Account(
-        bucket=Bucket(Gcra(rate, 1.0)),
-        slots=trio.Semaphore(slots),
+        lane=Lane(bucket=Bucket(Gcra(rate, 1.0)), slots=trio.Semaphore(slots)),
         deadline=trio.current_time() + 10.0 if deadline is None else deadline,
     )
 
@@ -142,17 +141,31 @@ async def test_second_server_is_asked_where_the_first_has_no_answer(effect: Effe
         assert (first.total, second.total) == (1, 1)
 
 
-async def test_silent_server_is_asked_last_for_a_while_and_then_first_again(lab: Lab) -> None:
+async def test_server_that_is_silent_five_times_is_asked_last_for_a_while_and_then_first_again(
+    lab: Lab,
+) -> None:
     async with open_lab([ZONE]) as other:
-        upstream = upstream_on(lab, other, timeout=0.05)
+        upstream = upstream_on(lab, other, timeout=0.02)
         lab.faults = [Fault(effect=Effect.DROP)]
-        await ask(upstream)
-        await ask(upstream)
-        assert (lab.total, other.total) == (1, 2)
+        for _ in range(7):
+            assert is_ours(await ask(upstream))
+        assert (lab.total, other.total) == (5, 7)
         now = trio.current_time()
         silent, answering = Endpoint(*lab.address), Endpoint(*other.address)
         assert next(upstream._turns(now)) == answering
         assert next(upstream._turns(now + 10.0)) == silent
+
+
+async def test_server_silent_about_one_zone_only_is_still_asked_first(lab: Lab) -> None:
+    """Anybody can own a zone whose servers are silent: that must not cost others their first server."""
+    async with open_lab([ZONE]) as other:
+        upstream = upstream_on(lab, other, timeout=0.02)
+        lab.faults = [Fault(effect=Effect.DROP, name="slow.example")]
+        for _ in range(10):
+            await ask(upstream, "slow.example")
+            assert is_ours(await ask(upstream))
+        assert lab.queries["edge.example", "A"] == 10
+        assert other.queries["edge.example", "A"] == 0
 
 
 async def test_negative_answer_of_the_first_server_is_not_doubted() -> None:
@@ -198,14 +211,44 @@ async def test_query_over_a_walk_s_bound_is_not_sent(lab: Lab) -> None:
     assert lab.total == 1
 
 
-async def test_octets_over_a_walk_s_bound_end_it(lab: Lab) -> None:
-    account = new_account()
-    account.octets = 65_536
+async def test_reply_over_a_walk_s_octets_is_not_read(lab: Lab) -> None:
     upstream = upstream_on(lab)
+    account = new_account()
+    assert is_ours(await ask(upstream, account=account))
+    one = account.octets
+    account.octets = MAX_OCTETS - one
     assert is_ours(await ask(upstream, account=account))
     reply = await ask(upstream, account=account)
     assert isinstance(reply, Failure)
     assert reply.why == "over 65536 octets of replies"
+
+
+async def test_reply_over_tcp_is_read_no_further_than_a_walk_s_octets(lab: Lab) -> None:
+    lab.faults = [Fault(effect=Effect.TRUNCATE, transport="udp")]
+    account = new_account()
+    account.octets = MAX_OCTETS - 40
+    reply = await ask(upstream_on(lab), account=account)
+    assert isinstance(reply, Failure)
+    assert reply.why == "over 65536 octets of replies"
+    assert account.octets <= MAX_OCTETS + 1
+
+
+async def test_known_lane_uses_what_the_unknown_one_leaves(lab: Lab) -> None:
+    lab.faults = [Fault(delay=0.1)]
+    unknown = Lane(bucket=Bucket(Gcra(10.0, 4.0)), slots=trio.Semaphore(2))
+    known = Lane(bucket=Bucket(Gcra(1.0, 1.0)), slots=trio.Semaphore(1), spare=unknown)
+    started = trio.current_time()
+    upstream = upstream_on(lab, timeout=2.0)
+    accounts = [Account(lane=known, deadline=started + 10.0) for _ in range(3)]
+    async with trio.open_nursery() as nursery:
+        for account in accounts:
+            nursery.start_soon(ask, upstream, "edge.example", account)
+        await lab.wait_for_queries(3)
+        assert (known.slots.value, unknown.slots.value) == (0, 0)
+    assert (known.slots.value, unknown.slots.value) == (1, 2)
+    now = trio.current_time()
+    assert known.bucket.wait(now) > 0.0
+    assert unknown.bucket.wait(now) == 0.0
 
 
 async def test_query_that_its_budget_cannot_pay_in_time_is_limited_and_not_sent(lab: Lab) -> None:
@@ -249,7 +292,7 @@ async def test_query_waits_for_a_slot(lab: Lab) -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert lab.total == 1
     assert lab.total == 3
-    assert account.slots.value == 1
+    assert account.lane.slots.value == 1
 
 
 async def test_cancelled_query_gives_its_slot_back(lab: Lab) -> None:
@@ -259,7 +302,7 @@ async def test_cancelled_query_gives_its_slot_back(lab: Lab) -> None:
         nursery.start_soon(ask, upstream_on(lab, timeout=60.0), "edge.example", account)
         await lab.wait_for_queries(1)
         nursery.cancel_scope.cancel()
-    assert account.slots.value == 1
+    assert account.lane.slots.value == 1
 
 
 async def test_no_file_descriptor_is_a_failure_and_never_a_no(lab: Lab) -> None:
@@ -274,6 +317,7 @@ async def test_no_file_descriptor_is_a_failure_and_never_a_no(lab: Lab) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert isinstance(reply, Failure)
     assert reply.why == "no socket (Too many open files)"
+    assert reply.limited, "it is we who have too few, so it is no failure of DNS"
     assert isinstance(await ask(upstream, "none.example"), Negative)
 
 

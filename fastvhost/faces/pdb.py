@@ -63,7 +63,7 @@ class PdbFace:
             return None
         decided = self._decide(name, now)
         if isinstance(decided, Flight):
-            # Only what the reply echoes is kept: the name's octets, case included.
+            # The request is kept, for the reply echoes most of it.
             self._owed.owe(decided, lambda verdict: self._reply_later(request, client, verdict), now)
             return None
         self.counters.replies[decided.kind] += 1

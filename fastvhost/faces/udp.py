@@ -6,6 +6,7 @@ Trio's own `recvfrom` and `sendto` cost several times what answering costs.
 
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from struct import Struct
@@ -63,16 +64,17 @@ def bind_udp(endpoint: Endpoint) -> socket.socket:
         ListenError: the address cannot be bound.
     """
     family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, endpoint.address != "::")
-        _enlarge_receive_buffer(sock)
-        sock.bind(endpoint)
-    except OSError as error:
-        sock.close()
-        raise ListenError(f"cannot listen on UDP {endpoint}: {error.strerror or error}") from error
-    return sock
+    with ExitStack() as undo:
+        try:
+            sock = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, endpoint.address != "::")
+            _enlarge_receive_buffer(sock)
+            sock.bind(endpoint)
+        except OSError as error:
+            raise ListenError(f"cannot listen on UDP {endpoint}: {error.strerror or error}") from error
+        undo.pop_all()
+        return sock
 
 
 def _enlarge_receive_buffer(sock: socket.socket) -> None:

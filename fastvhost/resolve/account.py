@@ -1,12 +1,14 @@
-"""The account of one walk: what it may still spend."""
+"""The account of one walk: what it may still spend, and the share of the upstream that pays."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import trio
 
 from fastvhost.limits import TOKEN_LIFE, Bucket
 
-__all__ = ["MAX_OCTETS", "MAX_QUERIES", "Account", "Refusal"]
+__all__ = ["MAX_OCTETS", "MAX_QUERIES", "Account", "Lane", "Refusal"]
 
 MAX_QUERIES = 24
 """Upstream queries of one walk, retries and TCP included: bounds the fan-out that a zone can cause
@@ -24,39 +26,77 @@ class Refusal:
     limited: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A share of the upstream: what may be sent, and how much may be under way."""
+
+    bucket: Bucket
+    slots: trio.Semaphore
+    spare: "Lane | None" = None
+    """A share that may be used too, as far as it has something left at the moment."""
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold a slot: one of ours, else one of the spare ones, else wait for one of ours."""
+        for lane in (self, self.spare):
+            if lane is not None:
+                try:
+                    lane.slots.acquire_nowait()
+                except trio.WouldBlock:
+                    continue
+                slots = lane.slots
+                break
+        else:
+            await self.slots.acquire()
+            slots = self.slots
+        try:
+            yield
+        finally:
+            slots.release()
+
+    def take(self, now: float) -> float:
+        """Take a token: one of ours, else a spare one, else ours to come; seconds until it is there."""
+        spare = None if self.spare is None else self.spare.bucket
+        if spare is not None and self.bucket.wait(now) > 0.0 and spare.wait(now) == 0.0:
+            return spare.take(now)
+        return self.bucket.take(now)
+
+    def wait(self, now: float) -> float:
+        """Seconds until the token that `take` would take."""
+        wait = self.bucket.wait(now)
+        return wait if self.spare is None else min(wait, self.spare.wait(now))
+
+
 @dataclass(slots=True, kw_only=True)
 class Account:
     """Paid from by `Upstream.query` before each datagram or connection."""
 
-    bucket: Bucket
-    """The budget of upstream queries that pays."""
-    slots: trio.Semaphore
-    """One is held for each query under way."""
+    lane: Lane
+    """What pays."""
     deadline: float
     """The instant by which the walk must have ended."""
     prepaid_at: float | None = None
-    """When a token of `bucket` was taken for the first query, as the walk was admitted; None: it was not."""
+    """When a token of the lane was taken for the first query, as the walk was admitted; None: it was not."""
     queries: int = 0
     """Queries of the walk that were sent, or refused by the budget."""
     octets: int = 0
-    """Octets of the replies, which whoever read them adds."""
+    """Octets of the replies so far."""
 
     async def pay(self) -> Refusal | None:
         """Pay for one upstream query and return when it may be sent, which must be done at once.
 
         Or return what refuses it: a bound of the walk, or a budget that has no token before the deadline.
         """
-        exhausted = self._exhausted()
-        if exhausted is not None:
-            return Refusal(why=exhausted, limited=False)
+        if self.queries >= MAX_QUERIES:
+            return Refusal(why=f"over {MAX_QUERIES} upstream queries", limited=False)
         self.queries += 1
         prepaid_at, self.prepaid_at = self.prepaid_at, None
         now = trio.current_time()
         if prepaid_at is None or now > prepaid_at + TOKEN_LIFE:
             while True:
-                if now + self.bucket.wait(now) >= self.deadline:
+                if now + self.lane.wait(now) >= self.deadline:
                     return Refusal(why="limits.upstream_qps is spent", limited=True)
-                due = now + self.bucket.take(now)
+                due = now + self.lane.take(now)
                 if due > now:
                     await trio.sleep_until(due)
                 now = trio.current_time()
@@ -64,10 +104,14 @@ class Account:
                     break
         return None
 
-    def _exhausted(self) -> str | None:
-        """Which bound of the walk is reached; None while it may go on."""
-        if self.queries >= MAX_QUERIES:
-            return f"over {MAX_QUERIES} upstream queries"
+    @property
+    def octets_left(self) -> int:
+        """Octets that the next reply may have."""
+        return max(0, MAX_OCTETS - self.octets)
+
+    def take_in(self, octets: int) -> Refusal | None:
+        """Count a reply; or return why it is not to be read."""
+        self.octets += octets
         if self.octets > MAX_OCTETS:
-            return f"over {MAX_OCTETS} octets of replies"
+            return Refusal(why=f"over {MAX_OCTETS} octets of replies", limited=False)
         return None

@@ -52,8 +52,10 @@ async def exchange_udp(
             stray()
 
 
-async def exchange_tcp(server: Endpoint, query: Callable[[int], bytes], accepts: Accepts) -> bytes:
-    """The same over a connection of its own.
+async def exchange_tcp(
+    server: Endpoint, query: Callable[[int], bytes], accepts: Accepts, *, at_most: int
+) -> bytes:
+    """The same over a connection of its own; of a reply over `at_most` octets one more than that is read.
 
     Raises:
         LocalError: no socket.
@@ -68,7 +70,7 @@ async def exchange_tcp(server: Endpoint, query: Callable[[int], bytes], accepts:
         try:
             await stream.send_all(len(octets).to_bytes(2, "big") + octets)
             length = int.from_bytes(await _receive_exactly(stream, 2), "big")
-            reply = await _receive_exactly(stream, length)
+            reply = await _receive_exactly(stream, min(length, at_most + 1))
         except trio.BrokenResourceError as error:
             raise ConnectionResetError(str(error.__cause__ or error)) from error
     if not accepts(reply, message_id):

@@ -19,8 +19,9 @@ def system_servers() -> tuple[Endpoint, ...]:
     try:
         resolver = dns.resolver.Resolver()
         servers = tuple(Endpoint(str(address), resolver.port) for address in resolver.nameservers)
-    except (dns.exception.DNSException, OSError) as error:
-        servers, why = (), str(error) or why
+    except (dns.exception.DNSException, OSError, ValueError) as error:
+        # ValueError: a server that is no address, or a file that is not UTF-8.
+        servers, why = (), f"/etc/resolv.conf cannot be used: {str(error) or why}"
     if not servers:
         raise ConfigError(f"dns.servers is empty, and {why}: name at least one server in dns.servers")
     return servers

@@ -24,8 +24,12 @@ __all__ = ["Upstream", "UpstreamCounters"]
 _ATTEMPTS = 3
 """Servers tried for one question; a sole server is tried twice when it is silent."""
 
+_SILENCES = 5
+"""Time-outs in a row, without any answer between, after which a server is taken to be down: fewer tell more
+of the zones that were asked about."""
+
 _AVOID_SECONDS = 10.0
-"""How long a server that was silent is asked after the others."""
+"""How long such a server is asked after the others."""
 
 _MAX_CHASES = 9
 """Aliases chased one by one; one more than a walk allows, so that the walk sees its bound passed."""
@@ -56,7 +60,7 @@ class _Stop:
 
 
 class Upstream:
-    """The servers that are asked, and which of them were silent lately."""
+    """The servers that are asked, and which of them seem to be down."""
 
     def __init__(self, dns: Dns, servers: Sequence[Endpoint]) -> None:
         if not servers:
@@ -64,6 +68,7 @@ class Upstream:
         self._servers = tuple(servers)
         self._timeout = dns.timeout
         self._want_ad = dns.trusted
+        self._silences: Counter[Endpoint] = Counter()
         self._avoid_until: dict[Endpoint, float] = {}
         self.counters = UpstreamCounters()
 
@@ -112,25 +117,35 @@ class Upstream:
         for server in self._turns(trio.current_time()):
             if server in unable:
                 continue
-            async with account.slots:
+            async with account.lane.slot():
                 outcome = await self._ask(server, question, account)
             match outcome:
                 case _Stop():
                     return outcome.failure
                 case _Silent():
                     # A datagram may be lost: the same server may have its turn again.
-                    self._avoid_until[server] = trio.current_time() + _AVOID_SECONDS
+                    self._heard_nothing(server, trio.current_time())
                     failure = Failure(why=outcome.why, via=Via(server=str(server)))
                 case Failure():
+                    self._heard(server)
                     unable.add(server)
                     failure = outcome
                 case _:
-                    self._avoid_until.pop(server, None)
+                    self._heard(server)
                     return outcome
         return failure
 
+    def _heard(self, server: Endpoint) -> None:
+        self._silences.pop(server, None)
+        self._avoid_until.pop(server, None)
+
+    def _heard_nothing(self, server: Endpoint, now: float) -> None:
+        self._silences[server] += 1
+        if self._silences[server] >= _SILENCES:
+            self._avoid_until[server] = now + _AVOID_SECONDS
+
     def _turns(self, now: float) -> Iterator[Endpoint]:
-        """The servers in the operator's order, those that were silent lately last."""
+        """The servers in the operator's order, those that seem to be down last."""
         in_order = sorted(self._servers, key=lambda server: now < self._avoid_until.get(server, now))
         return islice(cycle(in_order), _ATTEMPTS if len(in_order) > 1 else 2)
 
@@ -145,14 +160,17 @@ class Upstream:
             if refusal is not None:
                 return _Stop(Failure(why=refusal.why, limited=refusal.limited, via=via))
             try:
-                octets = await self._exchange(server, question, over_tcp=over_tcp)
+                octets = await self._exchange(server, question, account, over_tcp=over_tcp)
             except trio.TooSlowError:
                 return _Silent("time-out")
             except LocalError as error:
-                return _Stop(Failure(why=f"no socket ({error.strerror})", via=via))
+                # We have too little of something, so DNS is not to blame.
+                return _Stop(Failure(why=f"no socket ({error.strerror})", limited=True, via=via))
             except OSError as error:
                 return _Silent(error.strerror or str(error))
-            account.octets += len(octets)
+            refusal = account.take_in(len(octets))
+            if refusal is not None:
+                return _Stop(Failure(why=refusal.why, via=via))
             reply = read_reply(octets, question)
             if not isinstance(reply, Truncated):
                 break
@@ -164,11 +182,15 @@ class Upstream:
             case _:
                 return replace(reply, via=via)
 
-    async def _exchange(self, server: Endpoint, question: Question, *, over_tcp: bool) -> bytes:
+    async def _exchange(
+        self, server: Endpoint, question: Question, account: Account, *, over_tcp: bool
+    ) -> bytes:
         with trio.fail_after(self._timeout):
             if over_tcp:
                 self.counters.tcp += 1
-                return await exchange_tcp(server, question.octets, question.is_answered_by)
+                return await exchange_tcp(
+                    server, question.octets, question.is_answered_by, at_most=account.octets_left
+                )
             self.counters.udp += 1
             return await exchange_udp(server, question.octets, question.is_answered_by, self._count_stray)
 
