@@ -6,21 +6,27 @@ A part of the service is handed the section that it needs, nothing more. Reading
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import NamedTuple
 
 __all__ = [
+    "AttributeType",
+    "Attributes",
     "Cache",
     "Config",
     "Dns",
     "Domains",
     "Endpoint",
+    "Housekeeping",
+    "LearnMode",
     "Limits",
     "Listen",
     "Match",
     "Network",
     "Own",
+    "Proxies",
+    "ProxySchema",
     "Transport",
 ]
 
@@ -131,8 +137,8 @@ class Limits:
     """What unknown hosts may cost."""
 
     upstream_qps: float = 1_000.0
-    """DNS queries in any second, retries and TCP included; a fifth is kept for known
-    domains; 1–1,000,000."""
+    """DNS queries in any second, retries and TCP included; a tenth is kept for known
+    domains and one for housekeeping; 1–1,000,000."""
     upstream_inflight: int = 256
     """DNS queries under way, and unknown hosts being looked up, at one time; 1–65,535."""
     source_rate: float = 20.0
@@ -145,14 +151,101 @@ class Limits:
     """Replies that one flight may owe; 1–1,000,000."""
 
 
+class LearnMode(Enum):
+    """What it takes to be learned, beside DNS that leads to us."""
+
+    OPEN = "open"
+    """Nothing more."""
+    TOKEN = "token"  # noqa: S105 - the name of a mode
+    """The domain publishes the token that the operator gave its owner."""
+    APPROVE = "approve"
+    """The operator says yes."""
+    OFF = "off"
+    """Nothing is learned."""
+
+
+class ProxySchema(Enum):
+    """Whose tables the store has."""
+
+    KAMAILIO = "kamailio"
+    """`domain` version 2 and `domain_attrs` version 1."""
+    OPENSIPS = "opensips"
+    """`domain` version 4."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Domains:
-    """The operator's word, which goes before DNS."""
+    """The operator's word, which goes before DNS, and what is learned from DNS."""
 
     always: tuple[str, ...] = ()
     """HOSTED whatever DNS says: canonical hosts, or `.suffix` for all below one."""
     never: tuple[str, ...] = ()
     """NOT_HOSTED whatever DNS says: in the same form."""
+    store: str = "sqlite:///fastvhost.db"
+    """SQLAlchemy's URL of the database with the proxy's tables; empty: nothing is kept or learned."""
+    schema: ProxySchema = ProxySchema.KAMAILIO
+    learn: LearnMode = LearnMode.OPEN
+    learn_per_zone: int = 50
+    """Most learned names under one registrable domain; 1–100,000,000."""
+    learn_most: int = 1_000_000
+    """Most learned names in all; 1–100,000,000."""
+    secret_file: str = ""
+    """File whose octets (32 or more) make the tokens of `learn = "token"`."""
+    did: Mapping[str, str] = field(default_factory=dict)
+    """Domains, by canonical host, whose virtual domain the operator names: 1–64 octets."""
+    poll: float = 2.0
+    """Seconds between two looks for what others changed in the store; 0.1–3,600."""
+
+
+class AttributeType(IntEnum):
+    """The types of Kamailio's `domain_attrs`."""
+
+    INTEGER = 0
+    STRING = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attributes:
+    """What the operator lets DNS say of a domain."""
+
+    allow: Mapping[str, AttributeType] = field(default_factory=dict)
+    """Keys beside the documented ones, in lower case, without `=`; a documented key keeps its own type."""
+    prefix: str = "dns."
+    """Forced before every attribute's name; with the key at most 32 octets, printable ASCII, not empty."""
+    trust_auth: bool = False
+    """Whether `auth.*` keys count where the answer is validated (AD)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Housekeeping:
+    """When learned domains are checked again, and what it takes to lose one."""
+
+    negatives: int = 3
+    """Checks that must prove a domain NOT_HOSTED before it is disabled; 1–100."""
+    over: float = 3_600.0
+    """Seconds from the first of these to the last, at least; 0–2,592,000."""
+    grace: float = 30 * 86_400.0
+    """Seconds that a disabled domain is remembered; 0–315,360,000."""
+    brake: float = 0.10
+    """The share of domains that may turn negative before none is disabled any more; 0–1, 1: never brake."""
+    check_floor: float = 300.0
+    """Seconds that a TTL counts for at least; 10–`check_ceiling`."""
+    check_ceiling: float = 86_400.0
+    """Seconds that a TTL counts for at most; `check_floor`–2,592,000."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxies:
+    """Who is told of changes; loopback and unix sockets only, as nobody there asks who we are."""
+
+    kamailio: tuple[str, ...] = ()
+    """JSON-RPC datagram sockets: `udp:127.0.0.1:PORT` or `unix:/PATH`."""
+    opensips: tuple[str, ...] = ()
+    """MI datagram sockets, in the same form."""
+    reload_interval: float = 10.0
+    """Least seconds between two reloads of a proxy's table; 1–86,400."""
+    htable: str = ""
+    """Name of the Kamailio htable that gets the verdicts of learned domains; empty: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,3 +258,6 @@ class Config:
     cache: Cache = field(default_factory=Cache)
     limits: Limits = field(default_factory=Limits)
     domains: Domains = field(default_factory=Domains)
+    attributes: Attributes = field(default_factory=Attributes)
+    housekeeping: Housekeeping = field(default_factory=Housekeeping)
+    proxies: Proxies = field(default_factory=Proxies)

@@ -13,9 +13,27 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Limits, Listen, Match, Own, Transport
+from fastvhost.config import (
+    Attributes,
+    AttributeType,
+    Cache,
+    Config,
+    Dns,
+    Domains,
+    Endpoint,
+    Housekeeping,
+    LearnMode,
+    Limits,
+    Listen,
+    Match,
+    Own,
+    Proxies,
+    ProxySchema,
+    Transport,
+)
 from fastvhost.errors import ConfigError
 from fastvhost.host import DomainName, Malformed, parse_address, parse_host
+from fastvhost.target import parse_target
 
 __all__ = ["load_config", "parse_config", "parse_endpoint"]
 
@@ -25,6 +43,7 @@ _Reader = Callable[[object], _T]
 """Turns a value that tomllib found into the one that a section takes, or raises _NotAllowedError."""
 
 _DNS_PORT = 53
+_DAY = 86_400
 _MAX_PORT = 65_535
 _MAX_TTL = 2**31 - 1
 """RFC 2181 section 8."""
@@ -176,6 +195,51 @@ def _number(low: float, high: float) -> _Reader[float]:
         return float(value)
 
     return read
+
+
+def _text(least: int, most: int) -> _Reader[str]:
+    def read(value: object) -> str:
+        if (
+            not isinstance(value, str)
+            or not least <= len(value) <= most
+            or not (value.isprintable() and value.isascii())
+        ):
+            raise _not_allowed(value, f"printable ASCII text of {least} to {most} characters")
+        return value
+
+    return read
+
+
+def _mapping(key: _Reader[str], value: _Reader[_T], what: str) -> _Reader[dict[str, _T]]:
+    def read(found: object) -> dict[str, _T]:
+        if not isinstance(found, dict):
+            raise _not_allowed(found, f"a table of {what}")
+        return {key(name): value(item) for name, item in found.items()}
+
+    return read
+
+
+def _attribute_key(value: object) -> str:
+    text = _text(1, 31)(value).lower()
+    if "=" in text or " " in text:
+        raise _not_allowed(value, "a key without '=' and spaces")
+    return text
+
+
+def _attribute_type(value: object) -> AttributeType:
+    types = {"integer": AttributeType.INTEGER, "string": AttributeType.STRING}
+    if not isinstance(value, str) or value not in types:
+        raise _not_allowed(value, '"integer" or "string"')
+    return types[value]
+
+
+def _proxy_target(value: object) -> str:
+    if not isinstance(value, str):
+        raise _not_allowed(value, '"udp:127.0.0.1:PORT" or "unix:/PATH"')
+    try:
+        return str(parse_target(value))
+    except ValueError as error:
+        raise _NotAllowedError(str(error)) from None
 
 
 def _one_of(words: type[Enum]) -> _Reader[Enum]:
@@ -348,5 +412,35 @@ _READ_FILE = _table(
         _domains,
         always=_list_of(_name_or_suffix, "host names and suffixes"),
         never=_list_of(_name_or_suffix, "host names and suffixes"),
+        store=_text(0, 1_000),
+        schema=_one_of(ProxySchema),
+        learn=_one_of(LearnMode),
+        learn_per_zone=_integer(1, 100_000_000),
+        learn_most=_integer(1, 100_000_000),
+        secret_file=_text(0, 4_096),
+        did=_mapping(_own_name, _text(1, 64), "did by domain"),
+        poll=_number(0.1, 3_600),
+    ),
+    attributes=_table(
+        Attributes,
+        allow=_mapping(_attribute_key, _attribute_type, "type by key"),
+        prefix=_text(1, 31),
+        trust_auth=_boolean,
+    ),
+    housekeeping=_table(
+        Housekeeping,
+        negatives=_integer(1, 100),
+        over=_number(0, 30 * _DAY),
+        grace=_number(0, 3_650 * _DAY),
+        brake=_number(0, 1),
+        check_floor=_number(10, 30 * _DAY),
+        check_ceiling=_number(10, 30 * _DAY),
+    ),
+    proxies=_table(
+        Proxies,
+        kamailio=_list_of(_proxy_target, "sockets of proxies"),
+        opensips=_list_of(_proxy_target, "sockets of proxies"),
+        reload_interval=_number(1, _DAY),
+        htable=_text(0, 64),
     ),
 )

@@ -345,7 +345,7 @@ def test_value_of_the_wrong_kind_is_refused_by_key(key: str, value: str) -> None
             "[limit]\nwaiters = 1",
             (
                 "limit: unknown, with value {'waiters': 1}; did you mean limits? "
-                "allowed: own, listen, dns, cache, limits, domains"
+                "allowed: own, listen, dns, cache, limits, domains, attributes, housekeeping, proxies"
             ),
         ),
     ],
@@ -362,7 +362,7 @@ def test_mistake_is_told_in_these_words(line: str, message: str) -> None:
         ("cache.HOSTED_TTL = 1", "cache.HOSTED_TTL: unknown", "did you mean hosted_ttl?"),
         ("own.ports.UDP = [1]", "own.ports.UDP: unknown", "did you mean udp?"),
         ("own.ports.dccp = [1]", "own.ports.dccp: unknown", "allowed: udp, tcp, tls, sctp, ws, wss"),
-        ("zzz = 1", "zzz: unknown", "allowed: own, listen, dns, cache, limits, domains"),
+        ("zzz = 1", "zzz: unknown", "allowed: own, listen, dns, cache, limits, domains, attributes"),
         ('dns."a\\nb" = 1', "dns.'a\\nb': unknown", "allowed: servers"),
         ('"" = 1', "'': unknown", "allowed: own"),
     ],
@@ -375,7 +375,7 @@ def test_key_unknown_names_the_nearest_and_the_known(line: str, start: str, hint
 
 @pytest.mark.parametrize(
     "key",
-    ["listen.dns", "listen.admin", "listen.zone", "domains.store", "domains.learn", "dns.build", "dns.self"],
+    ["listen.dns", "listen.admin", "listen.zone", "dns.build", "dns.self"],
 )
 def test_key_of_no_known_part_is_unknown(key: str) -> None:
     assert complaint(f'{OWN}{key} = "x"').startswith(f"{key}: unknown, with value 'x'; ")
@@ -642,3 +642,55 @@ def test_import_loads_neither_trio_nor_dnspython_nor_idna() -> None:
     root = Path(__file__).parent.parent
     run = subprocess.run([sys.executable, "-c", loaded], cwd=root, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
+
+
+def test_keys_of_known_domains_are_read() -> None:
+    domains = """
+[domains]
+store = ""
+schema = "opensips"
+learn = "token"
+secret_file = "/etc/secret"
+poll = 5
+did = { "B.test" = "A" }
+[attributes]
+allow = { Color = "string", size = "integer" }
+prefix = "x."
+trust_auth = true
+[housekeeping]
+negatives = 5
+over = 7200
+[proxies]
+kamailio = ["udp:127.0.0.1:8090", "unix:/run/k.sock"]
+htable = "vh"
+"""
+    config = parse_config(OWN + domains, name="f.toml")
+    assert (config.domains.schema.value, config.domains.learn.value) == ("opensips", "token")
+    assert config.domains.did == {"b.test": "A"}
+    assert {key: kind.name for key, kind in config.attributes.allow.items()} == {
+        "color": "STRING",
+        "size": "INTEGER",
+    }
+    assert config.housekeeping.over == 7200.0
+    assert config.proxies.kamailio == ("udp:127.0.0.1:8090", "unix:/run/k.sock")
+
+
+@pytest.mark.parametrize(
+    ("line", "start"),
+    [
+        ('domains.learn = "yes"', 'domains.learn: found \'yes\'; allowed: "open" or "token"'),
+        ("domains.store = 1", "domains.store: found 1; allowed: printable ASCII text"),
+        (
+            'attributes.allow = { a = "float" }',
+            'attributes.allow: found \'float\'; allowed: "integer" or "string"',
+        ),
+        ('attributes.allow = { "a=b" = "string" }', "attributes.allow: found 'a=b'; allowed: a key without"),
+        ("housekeeping.brake = 1.1", "housekeeping.brake: found 1.1; allowed: a number from 0 to 1"),
+        ('proxies.kamailio = ["udp:192.0.2.1:8090"]', "proxies.kamailio: 'udp:192.0.2.1:8090' is no place"),
+        ('proxies.opensips = ["tcp:127.0.0.1:1"]', "proxies.opensips: 'tcp:127.0.0.1:1' is no place"),
+        ('domains.did = { "a_b" = "x" }', "domains.did: found 'a_b'"),
+        ('domains.did = { "a.b" = "" }', "domains.did: found ''"),
+    ],
+)
+def test_key_of_known_domains_out_of_range_is_refused(line: str, start: str) -> None:
+    assert complaint(OWN + line).startswith(start)
