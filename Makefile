@@ -1,10 +1,11 @@
 # Everything starts here; a fresh clone needs Debian, Python 3.11 and make.
 #
-#   make run         the main job on a lab DNS server, then serve until Ctrl-C; ONCE=1 ends after the show
-#   make test        every test; as root on Debian it installs the servers that tests need
-#   make check       ruff, mypy --strict, formatting
-#   make bench       micro-benchmarks and a load figure, into bench/results/
-#   make clean       remove what make made
+#   make run             the main job on a lab DNS server, then serve until Ctrl-C; ONCE=1 ends after the show
+#   make test            every test; as root on Debian it installs the servers that tests need
+#   make check           ruff, mypy --strict, formatting
+#   make bench           micro-benchmarks and a load figure, into bench/results/
+#   make bench-domains   a million known domains: start, memory, answers
+#   make clean           remove what make made
 
 SHELL := /bin/bash
 export UV_PYTHON_DOWNLOADS := never
@@ -13,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv/.synced
 RUN := .venv/bin/python
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench bench-domains clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -37,10 +38,14 @@ bench: $(VENV)
 	$(RUN) -m pytest bench --benchmark-enable --benchmark-only --benchmark-json=bench/results/micro.json
 	$(RUN) -m bench.load --output bench/results/load.json
 
+bench-domains: $(VENV)
+	@mkdir -p bench/results
+	$(RUN) -m bench.domains --output bench/results/domains.json
+
 clean:
 	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
 
 # The virtual environment, exactly as uv.lock says.
 $(VENV): pyproject.toml uv.lock tools/uv
-	tools/uv sync --quiet --locked --python $(PYTHON)
+	tools/uv sync --quiet --locked --all-extras --python $(PYTHON)
 	@touch $@

@@ -4,7 +4,14 @@ What happens while questions are answered (a time-out, a spent budget, a malform
 but a verdict: see `fastvhost.model`.
 """
 
-__all__ = ["ConfigError", "FastvhostError", "ListenError", "StoppedError"]
+__all__ = [
+    "ConfigError",
+    "FastvhostError",
+    "ListenError",
+    "StoppedError",
+    "StoreError",
+    "StoreUnavailableError",
+]
 
 
 class FastvhostError(Exception):
@@ -21,3 +28,11 @@ class ListenError(FastvhostError):
 
 class StoppedError(FastvhostError):
     """The service has ended: the program must ask within the block of `open_service`."""
+
+
+class StoreError(FastvhostError):
+    """The database cannot be used, and will not be until the operator acts on what the message names."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be used for now; the same call may succeed later."""
