@@ -55,6 +55,8 @@ upstream_qps = 1_000_000
 upstream_inflight = 1_024
 source_rate = 1_000_000
 zone_rate = 1_000_000
+[domains]
+store = ""
 """
 
 

@@ -78,6 +78,11 @@ class VerdictCache:
         verdict = self._unknown.get(host)
         return verdict if verdict is not None and now < verdict.expires else None
 
+    def forget(self, host: str) -> None:
+        """Know nothing of `host` any more."""
+        self._hosted.pop(host, None)
+        self._unknown.pop(host, None)
+
     def sizes(self) -> tuple[int, int]:
         """Entries in the hosted and in the unknown LRU, those past their time included."""
         return len(self._hosted), len(self._unknown)

@@ -109,15 +109,20 @@ def _explain(args: argparse.Namespace) -> int:
     import trio
 
     from fastvhost.explain import explanation
+    from fastvhost.model import VerdictKind
     from fastvhost.service import open_service
 
     config = _config(args.config)
-    quiet = replace(config, listen=replace(config.listen, pdb=None))
+    quiet = replace(
+        config, listen=replace(config.listen, pdb=None), domains=replace(config.domains, store="")
+    )
 
     async def explain() -> int:
         async with open_service(quiet) as service:
             verdict = await service.lookup(args.host)
-            print(explanation(verdict, trio.current_time()))
+            hosted = verdict.kind is VerdictKind.HOSTED and verdict.steps
+            published = await service.published(verdict.host) if hosted else None
+            print(explanation(verdict, trio.current_time(), published))
             return _exit_code(verdict.kind)
 
     return trio.run(explain)
@@ -215,6 +220,14 @@ def _parser() -> argparse.ArgumentParser:
         "example:\n  fastvhost check-config fastvhost.toml\n",
     )
     check.add_argument("file", metavar="FILE", type=Path)
+
+    from fastvhost.domains_cli import add_domain_commands
+
+    add_domain_commands(
+        commands.add_parser("domains", help="Look at the known domains and decide on them."),
+        add_config=_add_config,
+        load_config=_config,
+    )
     return parser
 
 

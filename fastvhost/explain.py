@@ -3,16 +3,22 @@
 from collections.abc import Iterator
 from math import isinf
 
+from fastvhost.domains.attributes import OWNER_PREFIX, Published
 from fastvhost.model import Step, Verdict
 
 __all__ = ["explanation"]
 
 
-def explanation(verdict: Verdict, now: float) -> str:
-    """The verdict, why, and below it each question with its answer and what that proved."""
+def explanation(verdict: Verdict, now: float, published: Published | None = None) -> str:
+    """The verdict, why, and below it each question with its answer and what that proved.
+
+    Last what the domain publishes about itself, if anything.
+    """
     lines = [f"{verdict.host}: {verdict.kind.name}{_lifetime(verdict, now)}", f"  {verdict.reason}"]
     for step in verdict.steps:
         lines.extend(_step_lines(step))
+    if published is not None:
+        lines.extend(_published_lines(verdict.host, published))
     return "\n".join(map(_printable, lines))
 
 
@@ -43,3 +49,20 @@ def _step_lines(step: Step) -> Iterator[str]:
         yield f"{indent}    {record}"
     if step.proved:
         yield f"{indent}  -> {step.proved}"
+
+
+def _published_lines(host: str, published: Published) -> Iterator[str]:
+    used = [f"{attribute.name} = {attribute.value}" for attribute in published.attributes]
+    if published.did is not None:
+        used.append(f"did = {published.did} (if it agrees)")
+    if published.aliases:
+        used.append(f"alias = {', '.join(published.aliases)}")
+    skipped = [f"{entry.key}: {entry.why}" for entry in published.skipped]
+    if not used and not skipped:
+        return
+    yield ""
+    yield f"  attributes at {OWNER_PREFIX}{host}"
+    for line in used:
+        yield f"    {line}"
+    for line in skipped:
+        yield f"    not used: {line}"

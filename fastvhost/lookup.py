@@ -5,7 +5,7 @@ task and no await. What has to be looked up becomes a flight, which the caller m
 """
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, assert_never
@@ -63,7 +63,10 @@ class LookupCounters:
 
 
 class Lookup:
-    """Decides hosts; owns the flights that it starts in `nursery`."""
+    """Decides hosts; owns the flights that it starts in `nursery`.
+
+    `found_hosted` is told of each host that DNS says is ours; it must neither block nor raise.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Lookup:
         budgets: Budgets,
         walk: Walk,
         nursery: trio.Nursery,
+        found_hosted: Callable[[str, Finding], None] | None = None,
     ) -> None:
         self._own = config.own
         self._literal_ttls = (config.cache.hosted_ttl[1], config.cache.not_hosted_ttl[1])
@@ -82,6 +86,7 @@ class Lookup:
         self._budgets = budgets
         self._walk = walk
         self._nursery = nursery
+        self._found_hosted = found_hosted
         limits = config.limits
         # Apart, so that no number of unknown hosts can keep a known one from being looked up.
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
@@ -266,6 +271,8 @@ class Lookup:
         try:
             finding = await self._walk(flight.host, admitted_at=admitted_at)
             verdict = self._cache.settle(flight.host, finding, trio.current_time())
+            if finding.kind is VerdictKind.HOSTED and self._found_hosted is not None:
+                self._found_hosted(flight.host, finding)
         except Exception:  # noqa: BLE001 - a fault of ours in one walk must not take the daemon down
             self._log_fault(flight.host)
             fault = Finding(kind=VerdictKind.UNDETERMINED, ttl=0.0, reason="internal fault; see the log")

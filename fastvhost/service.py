@@ -3,15 +3,20 @@
 No state outlives it and none is shared between two: it can be opened as often as one likes.
 """
 
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, assert_never
 
 import trio
 
 from fastvhost.cache import VerdictCache
-from fastvhost.config import Config, Endpoint
+from fastvhost.config import Attributes, Config, Endpoint
+from fastvhost.domains.attributes import OWNER_PREFIX, Published, read_attributes
 from fastvhost.domains.table import DomainTable
+from fastvhost.domains.text import AskText, TextRecords
 from fastvhost.errors import StoppedError
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.udp import bind_udp
@@ -19,9 +24,13 @@ from fastvhost.host import parse_address
 from fastvhost.limits import Budgets
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
+from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 from fastvhost.zone_cut import registrable_domain_reader
+
+if TYPE_CHECKING:
+    from fastvhost.domains.keeper import Keeper
 
 __all__ = ["Service", "open_service"]
 
@@ -33,12 +42,23 @@ class Service:
     """A running service; made by `open_service`."""
 
     def __init__(
-        self, *, lookup: Lookup, cache: VerdictCache, upstream: Upstream, pdb: PdbFace | None
+        self,
+        *,
+        lookup: Lookup,
+        cache: VerdictCache,
+        upstream: Upstream,
+        pdb: PdbFace | None,
+        keeper: "Keeper | None",
+        attributes: Attributes,
+        ask_text: AskText,
     ) -> None:
         self._lookup = lookup
         self._cache = cache
         self._upstream = upstream
         self._pdb = pdb
+        self._keeper = keeper
+        self._attributes = attributes
+        self._ask_text = ask_text
         self._stopped = False
 
     async def lookup(self, host: str, *, source: str | None = None) -> Verdict:
@@ -57,6 +77,13 @@ class Service:
         if self._stopped:
             raise StoppedError("the service has ended: look hosts up within the block of open_service")
         return await self._lookup.lookup(host, peer)
+
+    async def published(self, domain: str) -> Published | None:
+        """What the zone of a canonical `domain` says of it, by `config.attributes`; None where DNS fails."""
+        answer = await self._ask_text(OWNER_PREFIX + domain)
+        if answer is None:
+            return None
+        return read_attributes(answer.records, self._attributes, authentic=answer.authentic)
 
     def stop(self) -> None:
         """Take no more look-ups; `open_service` calls it at the end of its block."""
@@ -77,6 +104,7 @@ class Service:
             "upstream": {"udp": upstream.udp, "tcp": upstream.tcp, "strays": upstream.strays},
             "upstream.outcome": upstream.outcomes,
             "pdb": {} if self._pdb is None else self._pdb.counts(),
+            "domains": {} if self._keeper is None else self._keeper.counts(),
         }
         return {f"{part}.{name}": count for part, counts in parts.items() for name, count in counts.items()}
 
@@ -89,45 +117,86 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
 
     Raises:
         ConfigError: there is no DNS server to ask.
-        ListenError: an address of `config.listen` cannot be bound.
+        ListenError: an address of `config.listen` cannot be bound, or a proxy not linked with.
+        StoreError: the database of `config.domains.store` cannot be used.
     """
     upstream = Upstream(config.dns, config.dns.servers or _system_servers())
     walker = Walker(config, upstream)
     cache = VerdictCache(config.cache)
-    budgets = Budgets(
-        config.limits, upstream=walker.unknown.bucket, registrable_domain=registrable_domain_reader()
-    )
+    table = DomainTable(config.domains)
+    registrable_domain = registrable_domain_reader()
+    budgets = Budgets(config.limits, upstream=walker.unknown.bucket, registrable_domain=registrable_domain)
+    ask_text = partial(_ask_text, walker)
     failure: Exception | None = None
-    sock = bind_udp(config.listen.pdb) if config.listen.pdb else None
-    # From the inside out: requests end first, then flights land, then nothing is owed any more.
-    with closing(sock) if sock else nullcontext():
-        async with trio.open_nursery() as deadlines:
-            async with trio.open_nursery() as flights:
-                lookup = Lookup(
+    async with AsyncExitStack() as resources:
+        sock = resources.enter_context(closing(bind_udp(config.listen.pdb))) if config.listen.pdb else None
+        keeper = None
+        if config.domains.store:
+            from fastvhost.domains.keeper import open_keeper  # SQLAlchemy takes half a second
+
+            keeper = await resources.enter_async_context(
+                open_keeper(
                     config,
-                    table=DomainTable(config.domains),
-                    cache=cache,
-                    budgets=budgets,
-                    walk=walker.walk,
-                    nursery=flights,
+                    table=table,
+                    registrable_domain=registrable_domain,
+                    check=walker.check,
+                    ask_text=ask_text,
+                    forget=cache.forget,
+                    wall_clock=time.time,  # noqa: TID251 - what is stored outlives the process
                 )
-                pdb = PdbFace(sock, config.listen, lookup) if sock else None
-                async with trio.open_nursery() as receiving:
-                    if pdb:
-                        deadlines.start_soon(pdb.watch_deadlines)
-                        receiving.start_soon(pdb.receive)
-                    service = Service(lookup=lookup, cache=cache, upstream=upstream, pdb=pdb)
-                    try:
-                        yield service
-                    except Exception as error:  # noqa: BLE001 - raised again below, outside of any group
-                        failure = error
-                    finally:
-                        service.stop()
-                    receiving.cancel_scope.cancel()
-                flights.cancel_scope.deadline = trio.current_time() + _GRACE_SECONDS
-            deadlines.cancel_scope.cancel()
+            )
+        # From the inside out: requests end first, then flights land, then nothing is owed any more.
+        deadlines = await resources.enter_async_context(trio.open_nursery())
+        async with trio.open_nursery() as flights:
+            lookup = Lookup(
+                config,
+                table=table,
+                cache=cache,
+                budgets=budgets,
+                walk=walker.walk,
+                nursery=flights,
+                found_hosted=keeper.found if keeper else None,
+            )
+            pdb = PdbFace(sock, config.listen, lookup) if sock else None
+            async with trio.open_nursery() as receiving:
+                if pdb:
+                    deadlines.start_soon(pdb.watch_deadlines)
+                    receiving.start_soon(pdb.receive)
+                service = Service(
+                    lookup=lookup,
+                    cache=cache,
+                    upstream=upstream,
+                    pdb=pdb,
+                    keeper=keeper,
+                    attributes=config.attributes,
+                    ask_text=ask_text,
+                )
+                try:
+                    yield service
+                except Exception as error:  # noqa: BLE001 - raised again below, outside of any group
+                    failure = error
+                finally:
+                    service.stop()
+                receiving.cancel_scope.cancel()
+            flights.cancel_scope.deadline = trio.current_time() + _GRACE_SECONDS
+        deadlines.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _ask_text(walker: Walker, name: str) -> TextRecords | None:
+    """TXT at a name, in the terms of whoever learns domains."""
+    reply = await walker.text(name)
+    match reply:
+        case Failure():
+            return None
+        case Negative():
+            return TextRecords(records=(), authentic=reply.authentic)
+        case Answer():
+            records = [record.strings for record in reply.records if isinstance(record, Txt)]
+            return TextRecords(records=records, authentic=reply.authentic)
+        case never:
+            assert_never(never)
 
 
 def _system_servers() -> tuple[Endpoint, ...]:

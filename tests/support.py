@@ -1,14 +1,14 @@
 """Parts that several tests are made of: a configuration on top of a lab, a client of the PDB face."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import trio
 
-from fastvhost.config import Cache, Config, Dns, Endpoint, Limits, Listen, Own
+from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Limits, Listen, Own
 from fastvhost.faces.pdb_codec import read_reply, write_request
 from fastvhost.model import Verdict, VerdictKind
 from tools.dnslab import Lab, parse_zone
@@ -45,6 +45,7 @@ def config_on(lab: Lab, **sections: Any) -> Config:
         dns=Dns(servers=(Endpoint(*lab.address),)),
         cache=Cache(),
         limits=Limits(),
+        domains=Domains(store=""),
     )
     changed = {name: replace(getattr(config, name), **keys) for name, keys in sections.items()}
     return replace(config, **changed)
@@ -92,3 +93,10 @@ async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
     with trio.fail_after(within):
         while not condition():  # noqa: ASYNC110 - no event tells of it
             await trio.sleep(0.002)
+
+
+async def until_true(condition: Callable[[], Awaitable[bool]], *, within: float = 10.0) -> None:
+    """The same for a condition that has to be asked for."""
+    with trio.fail_after(within):
+        while not await condition():  # noqa: ASYNC110 - no event tells of it
+            await trio.sleep(0.02)

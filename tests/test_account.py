@@ -148,9 +148,7 @@ def walker(limits: Limits) -> Walker:
 def test_lanes_flooded_together_stay_within_upstream_qps_in_any_second(qps: float) -> None:
     lanes = walker(Limits(upstream_qps=qps))
     flood = range(int(qps) * 3 + 3)
-    due = sorted(
-        [lanes.known.bucket.take(0.0) for _ in flood] + [lanes.unknown.bucket.take(0.0) for _ in flood]
-    )
+    due = sorted(lane.bucket.take(0.0) for lane in (lanes.known, lanes.unknown, lanes.checks) for _ in flood)
     in_a_second = [bisect_right(due, start + 1.0) - first for first, start in enumerate(due)]
     assert max(in_a_second) <= qps
 
@@ -158,7 +156,7 @@ def test_lanes_flooded_together_stay_within_upstream_qps_in_any_second(qps: floa
 @pytest.mark.parametrize("in_flight", [1, 2, 3, 4, 5, 10, 256, 65_535])
 def test_lanes_slots_together_stay_within_upstream_inflight(in_flight: int) -> None:
     lanes = walker(Limits(upstream_inflight=in_flight))
-    slots = {lanes.known.slots, lanes.unknown.slots}
+    slots = {lanes.known.slots, lanes.unknown.slots, lanes.checks.slots}
     assert sum(semaphore.value for semaphore in slots) == in_flight
     assert all(semaphore.value >= 1 for semaphore in slots)
 

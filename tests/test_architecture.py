@@ -14,7 +14,18 @@ PACKAGE = Path(__file__).parent.parent / "fastvhost"
 ROOT = PACKAGE.name
 
 CORE = frozenset(
-    {"errors", "model", "host", "config", "config_file", "limits", "zone_cut", "cache", "coalesce"}
+    {
+        "errors",
+        "model",
+        "host",
+        "config",
+        "config_file",
+        "target",
+        "limits",
+        "zone_cut",
+        "cache",
+        "coalesce",
+    }
 )
 
 
@@ -29,7 +40,11 @@ class Layer:
     """Modules and packages of ours that "*" leaves out, and of others that this layer does without."""
 
 
-TOP = frozenset({"", "__main__", "cli", "serve", "query", "explain", "local"})
+DOMAINS_COMMAND = frozenset(
+    {f"domains_{part}" for part in ("access", "cli", "commands", "csv", "text", "verify")}
+)
+
+TOP = frozenset({"", "__main__", "cli", "serve", "query", "explain", "local"}) | DOMAINS_COMMAND
 """The commands, and the package itself ("") with its public names."""
 
 LAYERS: Mapping[str, Layer] = {

@@ -16,7 +16,7 @@ import fastvhost
 from fastvhost.config import Endpoint
 from fastvhost.faces.pdb_codec import write_request
 from tests.support import OURS, ZONE
-from tools.dnslab import Effect, Fault, Lab, open_lab
+from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
 COMMAND = [sys.executable, "-W", "error", "-m", "fastvhost"]
 
@@ -54,7 +54,7 @@ def config_file(folder: Path, lab: Lab | None = None, *, pdb: str = "127.0.0.1:0
     path = folder / "fastvhost.toml"
     path.write_text(
         f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "{pdb}"\nanswer_within = 5\n'
-        f"[dns]\nservers = {servers}\ntimeout = 0.2\n{more}"
+        f"[dns]\nservers = {servers}\ntimeout = 0.2\n{more}[domains]\nstore = ''\n"
     )
     return path
 
@@ -192,6 +192,19 @@ async def test_explain_shows_the_walk_and_exits_by_verdict(tmp_path: Path, lab: 
         assert shown in hosted.stdout
     elsewhere = await run_beside("explain", "elsewhere.example", "--config", str(config))
     assert elsewhere.returncode == 1
+
+
+async def test_explain_shows_what_a_domain_publishes_and_what_of_it_is_not_used(tmp_path: Path) -> None:
+    zone = parse_zone(
+        "$ORIGIN pub.test.\n$TTL 60\n@ SOA ns h 1 2 3 4 60\n@ NS ns\na A 203.0.113.10\n"
+        '_vhost._sip.a TXT "v=vhost1" "max-calls=7" "color=red"\n'
+    )
+    async with open_lab([zone]) as lab:
+        result = await run_beside("explain", "a.pub.test", "--config", str(config_file(tmp_path, lab)))
+    assert result.returncode == 0
+    shown = result.stdout[result.stdout.index("  attributes at") :].splitlines()
+    assert shown[:2] == ["  attributes at _vhost._sip.a.pub.test", "    dns.max-calls = 7"]
+    assert shown[2].startswith("    not used: color: ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

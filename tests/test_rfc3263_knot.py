@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from fastvhost.config import Cache, Config, Dns, Endpoint, Listen, Match, Own, Transport
+from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Listen, Match, Own, Transport
 from fastvhost.model import Finding, VerdictKind
 from fastvhost.resolve.account import MAX_QUERIES
 from fastvhost.resolve.rfc3263 import MAX_ALIASES, MAX_TARGETS
@@ -423,6 +423,7 @@ def config_on(knot: Endpoint, *, pdb: bool = False) -> Config:
         listen=Listen(pdb=free_endpoint() if pdb else None),
         dns=Dns(servers=(knot,)),
         cache=Cache(hosted_ttl=(30.0, 350.0), not_hosted_ttl=(80.0, 300.0)),
+        domains=Domains(store=""),
     )
 
 

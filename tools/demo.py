@@ -17,7 +17,7 @@ from pathlib import Path
 
 import trio
 
-from fastvhost.config import Config, Dns, Endpoint, Listen, Own
+from fastvhost.config import Config, Dns, Domains, Endpoint, Listen, Own
 from fastvhost.errors import FastvhostError
 from fastvhost.faces.pdb_codec import read_reply, write_request
 from fastvhost.model import VerdictKind
@@ -91,6 +91,7 @@ async def demo(*, once: bool) -> None:
             own=OWN,
             listen=Listen(pdb=Endpoint("127.0.0.1", 0)),
             dns=Dns(servers=(Endpoint(*lab.address),)),
+            domains=Domains(store=""),
         )
         async with open_service(config) as service:
             server = service.pdb_endpoint

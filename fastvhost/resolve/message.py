@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 
-from fastvhost.resolve.reply import Naptr, Record, RrType, Srv
+from fastvhost.resolve.reply import Naptr, Record, RrType, Srv, Txt
 
 __all__ = ["MAX_RECORDS", "MalformedMessageError", "Message", "Soa", "read_message"]
 
@@ -188,17 +188,26 @@ class _Reader:
             replacement=self._last_name(end),
         )
 
+    def txt(self, end: int) -> Txt:
+        strings = []
+        while self._at < end:
+            strings.append(self._character_octets(end))
+        return Txt(tuple(strings))
+
     def _exactly(self, length: int, end: int) -> bytes:
         if end - self._at != length:
             raise MalformedMessageError("an address of a wrong length")
         return self._octets[self._at : end]
 
-    def _character_string(self, end: int) -> str:
+    def _character_octets(self, end: int) -> bytes:
         start = self._at + 1
         self._at = start + self._octets[self._at]
         if self._at > end:
             raise MalformedMessageError("a character-string over the end of its record")
-        return self._octets[start : self._at].decode("ascii", "backslashreplace").lower()
+        return self._octets[start : self._at]
+
+    def _character_string(self, end: int) -> str:
+        return self._character_octets(end).decode("ascii", "backslashreplace").lower()
 
     def _last_name(self, end: int) -> str:
         name = self._name()
@@ -256,4 +265,5 @@ _READERS: dict[int, Callable[[_Reader, int], Record]] = {
     RrType.AAAA.value: _Reader.aaaa,
     RrType.SRV.value: _Reader.srv,
     RrType.NAPTR.value: _Reader.naptr,
+    RrType.TXT.value: _Reader.txt,
 }

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
-__all__ = ["Answer", "Failure", "Naptr", "Negative", "Record", "Reply", "RrType", "Srv", "Via"]
+__all__ = ["Answer", "Failure", "Naptr", "Negative", "Record", "Reply", "RrType", "Srv", "Txt", "Via"]
 
 
 class RrType(Enum):
-    """The record types that a walk asks for, by their number (RFC 1035, 3596, 2782, 3403)."""
+    """The record types that are asked for, by their number (RFC 1035, 3596, 2782, 3403)."""
 
     A = 1
+    TXT = 16
     AAAA = 28
     SRV = 33
     NAPTR = 35
@@ -48,7 +49,14 @@ class Naptr:
         return f"{self.order} {self.preference} {texts} {self.replacement}."
 
 
-Record = IPv4Address | IPv6Address | Srv | Naptr
+@dataclass(frozen=True, slots=True)
+class Txt:
+    """RFC 1035 section 3.3.14: one record's character-strings, each at most 255 octets."""
+
+    strings: tuple[bytes, ...]
+
+
+Record = IPv4Address | IPv6Address | Srv | Naptr | Txt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

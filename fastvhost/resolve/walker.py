@@ -18,9 +18,12 @@ from fastvhost.resolve.upstream import Upstream
 
 __all__ = ["Walker"]
 
-_KNOWN_SHARE = 0.2
-"""The part of the upstream's budget that only known domains can spend; at least one query a second, and
-one under way."""
+_KNOWN_SHARE = 0.1
+"""The part of the upstream's budget that only refreshes of known domains can spend; at least one query a
+second, and one under way."""
+
+_CHECKS_SHARE = 0.1
+"""The part that only housekeeping can spend."""
 
 
 class Walker:
@@ -32,11 +35,18 @@ class Walker:
         self._upstream = upstream
         qps, in_flight = config.limits.upstream_qps, config.limits.upstream_inflight
         known_qps, known_in_flight = max(1.0, qps * _KNOWN_SHARE), max(1, round(in_flight * _KNOWN_SHARE))
+        checks_qps, checks_in_flight = qps * _CHECKS_SHARE, round(in_flight * _CHECKS_SHARE)
         known = Lane(bucket=Bucket(capped(known_qps)), slots=trio.Semaphore(known_in_flight))
-        # No lane can do with less than one, so where that is all there is, both draw on the same.
+        # No lane can do with less than one, so where that is all there is, they draw on the same.
+        self.checks = Lane(
+            bucket=Bucket(capped(checks_qps)) if checks_qps >= 1.0 else known.bucket,
+            slots=trio.Semaphore(checks_in_flight) if checks_in_flight >= 1 else known.slots,
+        )
+        left_qps = qps - known_qps - (checks_qps if checks_qps >= 1.0 else 0.0)
+        left_in_flight = in_flight - known_in_flight - checks_in_flight
         self.unknown = Lane(
-            bucket=Bucket(capped(qps - known_qps)) if qps - known_qps >= 1.0 else known.bucket,
-            slots=trio.Semaphore(in_flight - known_in_flight) if in_flight > known_in_flight else known.slots,
+            bucket=Bucket(capped(left_qps)) if left_qps >= 1.0 else known.bucket,
+            slots=trio.Semaphore(left_in_flight) if left_in_flight >= 1 else known.slots,
         )
         # What unknown hosts leave may serve known ones; never the other way round.
         self.known = replace(known, spare=self.unknown)
@@ -46,13 +56,22 @@ class Walker:
 
         `admitted_at` is when a token of `unknown.bucket` was taken for it; None: the known lane pays.
         """
-        lane = self.known if admitted_at is None else self.unknown
-        account = Account(
-            lane=lane,
-            deadline=trio.current_time() + self._dns.walk_timeout,
-            prepaid_at=admitted_at,
-        )
+        account = self._account(self.known if admitted_at is None else self.unknown)
+        account.prepaid_at = admitted_at
+        return await self._walk(host, account)
 
+    async def check(self, host: str) -> Finding:
+        """The same at the cost of housekeeping."""
+        return await self._walk(host, self._account(self.checks))
+
+    async def text(self, name: str) -> Reply:
+        """TXT at `name`, at the cost of housekeeping."""
+        return await self._upstream.query(name, RrType.TXT, self._account(self.checks))
+
+    def _account(self, lane: Lane) -> Account:
+        return Account(lane=lane, deadline=trio.current_time() + self._dns.walk_timeout)
+
+    async def _walk(self, host: str, account: Account) -> Finding:
         async def query(name: str, rrtype: RrType) -> Reply:
             return await self._upstream.query(name, rrtype, account)
 
