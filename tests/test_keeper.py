@@ -2,6 +2,7 @@
 
 import sqlite3
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,16 +119,30 @@ async def test_learn_approve_waits_for_the_operator_and_follows_his_word(tmp_pat
         assert rows(tmp_path) == []
         put(tmp_path, record("hosted.example"))
         assert rows(tmp_path) == [("hosted.example",)]
-        await until(lambda: service.counters()["domains.known"] == 1)
-        assert (await service.lookup("hosted.example")).reason == "learned from DNS"
+        await until_true(partial(is_because, service, "learned from DNS"))
         put(tmp_path, record("hosted.example", DomainState.REJECTED))
-
-        async def is_rejected() -> bool:
-            return (await service.lookup("hosted.example")).reason == "rejected by the operator"
-
-        await until_true(is_rejected)
+        await until_true(partial(is_because, service, "rejected by the operator"))
         assert (await service.lookup("hosted.example")).kind is VerdictKind.NOT_HOSTED
         assert rows(tmp_path) == []
+
+
+async def is_because(service: Service, reason: str) -> bool:
+    return (await service.lookup("hosted.example")).reason == reason
+
+
+async def test_pending_domains_count_towards_the_quota_and_are_found_once(tmp_path: Path) -> None:
+    wildcard = parse_zone("$ORIGIN wild.test.\n$TTL 60\n@ SOA ns h 1 2 3 4 60\n@ NS ns\n* A 203.0.113.10\n")
+    sections = {
+        "domains": {"learn": LearnMode.APPROVE, "learn_per_zone": 2},
+        "cache": {"hosted_ttl": (0.01, 0.01)},
+    }
+    async with open_lab([wildcard]) as lab, open_service(config(lab, tmp_path, **sections)) as service:
+        for number in (1, 2, 3, 1, 2):
+            assert (await service.lookup(f"h{number}.wild.test")).kind is VerdictKind.HOSTED
+            await until(lambda: service.counters()["domains.queued"] == 0)
+            await until(lambda: service.counters()["domains.pending"] >= 1)
+        await until(lambda: service.counters()["domains.over_quota"] >= 1)
+        assert service.counters()["domains.pending"] == 2
 
 
 async def test_learn_token_takes_only_a_domain_that_publishes_its_own(tmp_path: Path) -> None:

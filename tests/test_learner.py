@@ -250,8 +250,7 @@ async def test_name_that_leaves_makes_room_in_both_quotas() -> None:
     bench = Bench(learn_per_zone=1, learn_most=1)
     await bench.find("a.wild.test", "b.wild.test")
     assert set(bench.kept) == {"a.wild.test"}
-    bench.learner.forget("a.wild.test")
-    bench.table.leave("a.wild.test")
+    bench.learner.leave("a.wild.test")
     await bench.find("b.wild.test")
     assert set(bench.kept) == {"a.wild.test", "b.wild.test"}
 

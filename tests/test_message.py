@@ -17,6 +17,7 @@ import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.CNAME
 import dns.rdtypes.ANY.SOA
+import dns.rdtypes.ANY.TXT
 import dns.rdtypes.CH.A
 import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
@@ -24,12 +25,12 @@ import dns.rdtypes.IN.NAPTR
 import dns.rdtypes.IN.SRV
 import pytest
 from dns.rdataclass import CH, HS, IN
-from dns.rdatatype import AAAA, CNAME, MX, NAPTR, NS, OPT, PTR, SOA, SRV, A
+from dns.rdatatype import AAAA, CNAME, MX, NAPTR, NS, OPT, PTR, SOA, SRV, TXT, A
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from fastvhost.resolve.message import MAX_RECORDS, MalformedMessageError, Message, Soa, read_message
-from fastvhost.resolve.reply import Naptr, RrType, Srv
+from fastvhost.resolve.reply import Naptr, RrType, Srv, Txt
 
 FIXED = settings(
     derandomize=True,
@@ -69,6 +70,8 @@ def record_of(record: object) -> object:
         case Naptr():
             texts = record.flags, record.services, record.regexp
             return record.order, record.preference, *texts, name_of(record.replacement)
+        case Txt():
+            return record.strings
         case _:
             return record
 
@@ -99,6 +102,8 @@ def rdata_of(rdata: dns.rdata.Rdata) -> object:
         case dns.rdtypes.IN.NAPTR.NAPTR():
             texts = map(text_of, (rdata.flags, rdata.service, rdata.regexp))
             return rdata.order, rdata.preference, *texts, rdata.replacement
+        case dns.rdtypes.ANY.TXT.TXT():
+            return rdata.strings
         case _:
             pytest.fail(f"dnspython read {rdata!r}")
 
@@ -112,7 +117,7 @@ def as_dnspython_sees(message: dns.message.Message) -> Seen:
     records: dict[object, object] = {}
     aliases: dict[object, object] = {}
     for rrset in message.answer:
-        if rrset.rdclass != IN or rrset.rdtype not in {A, AAAA, SRV, NAPTR, CNAME}:
+        if rrset.rdclass != IN or rrset.rdtype not in {A, AAAA, SRV, NAPTR, TXT, CNAME}:
             continue
         key, rdata = (rrset.name, int(rrset.rdtype)), rrset[0]
         if rrset.rdtype == CNAME:

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 import trio
 
@@ -123,7 +124,8 @@ class Keeper:
         def read(store: Store) -> tuple[int, dict[str, Standing], Counter[str], set[str]]:
             # All that takes a while with a million domains, while others are answered.
             loaded = store.load()
-            zones = self._learner.zones_of(loaded.active)
+            pending = [host for host, state in loaded.others.items() if state is DomainState.PENDING]
+            zones = self._learner.zones_of(chain(loaded.active, pending))
             return loaded.revision, _standing_of(loaded), zones, store.operator_dids()
 
         self._revision, standing, zones, dids = await self._writer.call(read)
@@ -177,7 +179,10 @@ class Keeper:
             with suppress(StoreError):  # the writer says in the log that the database is away
                 changes = await self._writer.call(lambda store: store.changes_since(self._revision))
                 if not changes.complete:
+                    before = frozenset(self._table.hosted_names())
                     await self.load()
+                    for host in before:
+                        self._is_gone(host)
                     self.proxies.rows_changed()
                 else:
                     self._take_over(changes)
@@ -185,21 +190,29 @@ class Keeper:
     def _take_over(self, changes: Changes) -> None:
         self._revision = max(self._revision, changes.revision)
         for host, state in changes.states.items():
-            if state is DomainState.ACTIVE:
-                self._learner.enter(host)
-                self.proxies.hosted(host)
-                continue
-            if self._table.standing(host) is Standing.LEARNED:
-                self._learner.forget(host)
-            if state is DomainState.REJECTED:
-                self._table.enter(host, Standing.REJECTED)
-            else:
-                self._table.leave(host)
-            self._forget(host)
-            if self._table.standing(host) is not Standing.PROXY_ROW:
-                self.proxies.gone(host)
+            match state:
+                case DomainState.ACTIVE:
+                    self._learner.enter(host)
+                    self.proxies.hosted(host)
+                    continue
+                case DomainState.PENDING:
+                    self._learner.enter(host, Standing.PENDING)
+                case DomainState.REJECTED:
+                    self._learner.reject(host)
+                case DomainState.DISABLED | DomainState.REMOVED:
+                    self._learner.leave(host)
+                case never:
+                    assert_never(never)
+            self._is_gone(host)
         if changes.states:
             self.proxies.rows_changed()
+
+    def _is_gone(self, host: str) -> None:
+        """Nothing is to be believed of `host` any more but what DNS says, unless the table still has it."""
+        if self._table.standing(host) in (Standing.PROXY_ROW, Standing.LEARNED):
+            return
+        self._forget(host)
+        self.proxies.gone(host)
 
     async def _follow_rows(self) -> NoReturn:
         while True:
@@ -209,8 +222,12 @@ class Keeper:
                 rows, dids = await self._writer.call(
                     lambda store: (store.operator_rows(), store.operator_dids())
                 )
-                self._table.replace_proxy_rows(rows)
+                gone = self._table.replace_proxy_rows(rows)
                 self._learner.operator_dids = dids
+                if gone:
+                    await self.load()  # what was learned under these names counts again
+                    for host in gone:
+                        self._is_gone(host)
                 await self._writer.call(self._remove_tombstones)
 
     def _remove_tombstones(self, store: Store) -> int:
@@ -344,6 +361,8 @@ def _standing_of(loaded: Loaded) -> dict[str, Standing]:
     for host, state in loaded.others.items():
         if state is DomainState.REJECTED:
             standing.setdefault(host, Standing.REJECTED)
+        elif state is DomainState.PENDING:
+            standing.setdefault(host, Standing.PENDING)
     for host in loaded.active:
         standing.setdefault(host, Standing.LEARNED)
     return standing

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 """Domains whose attributes are still to be read."""
 
+_COUNTED = (Standing.LEARNED, Standing.PENDING)
+
 _SIDE_BY_SIDE = 8
 """Domains whose attributes are read at one time."""
 
@@ -107,16 +109,29 @@ class Learner:
         self._by_zone = zones
         self._learned = zones.total()
 
-    def enter(self, host: str) -> None:
-        """`host` is a learned name, if it is not known already."""
-        if self._table.standing(host) is not Standing.LEARNED:
-            self._table.enter(host, Standing.LEARNED)
-            if self._table.standing(host) is Standing.LEARNED:
+    def enter(self, host: str, standing: Standing = Standing.LEARNED) -> None:
+        """`host` is learned, or waits to be; either way it counts towards the quotas."""
+        before = self._table.standing(host)
+        if before is not standing:
+            self._table.enter(host, standing)
+            if before not in _COUNTED and self._table.standing(host) in _COUNTED:
                 self._by_zone[self._registrable_domain(host)] += 1
                 self._learned += 1
 
-    def forget(self, host: str) -> None:
-        """A learned name left: its place in the quotas is free again."""
+    def leave(self, host: str) -> None:
+        """`host` is known no more; a row of the proxy's table stays."""
+        self._uncount(host)
+        self._table.leave(host)
+
+    def reject(self, host: str) -> None:
+        """The operator wants `host` to be none of ours."""
+        self._uncount(host)
+        self._table.enter(host, Standing.REJECTED)
+
+    def _uncount(self, host: str) -> None:
+        """If it was learned or pending, its place in the quotas is free again."""
+        if self._table.standing(host) not in _COUNTED:
+            return
         zone = self._registrable_domain(host)
         self._learned -= 1
         self._by_zone[zone] -= 1
@@ -220,15 +235,13 @@ class Learner:
             self.counters.refused += 1
         elif not self._keep(record):
             self.counters.no_room += 1
-            if self._table.standing(host) is Standing.LEARNED:
-                # Nobody would ever check it again.
-                self.forget(host)
-                self._table.leave(host)
+            self.leave(host)  # nobody would ever check it again
         elif record.state is DomainState.ACTIVE:
             self.counters.learned += 1
             self.enter(host)
         else:
             self.counters.pending += 1
+            self.enter(host, Standing.PENDING)
 
     def _over_quota(self, host: str) -> bool:
         """Whether the domain's owner, or all, have as many learned names as they may; told once."""

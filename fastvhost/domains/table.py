@@ -19,7 +19,19 @@ class Standing(Enum):
 
     PROXY_ROW = "a row of the proxy's own table"
     LEARNED = "learned from DNS"
+    PENDING = "found in DNS, waits for the operator"
     REJECTED = "rejected by the operator"
+
+    @property
+    def kind(self) -> VerdictKind | None:
+        """The verdict that follows; None: DNS has the word."""
+        match self:
+            case Standing.PROXY_ROW | Standing.LEARNED:
+                return VerdictKind.HOSTED
+            case Standing.PENDING:
+                return None
+            case Standing.REJECTED:
+                return VerdictKind.NOT_HOSTED
 
 
 class DomainTable:
@@ -49,8 +61,8 @@ class DomainTable:
         if verdict is not None:
             return verdict
         standing = self._standing.get(host)
-        if standing is not None:
-            kind = VerdictKind.NOT_HOSTED if standing is Standing.REJECTED else VerdictKind.HOSTED
+        kind = None if standing is None else standing.kind
+        if standing is not None and kind is not None:
             verdict = self._made[host] = Verdict(kind=kind, host=host, expires=inf, reason=standing.value)
             return verdict
         suffix = self._suffix_of(host)
@@ -72,7 +84,7 @@ class DomainTable:
             self._put(host, standing)
 
     def leave(self, host: str) -> None:
-        """Take out a name that was learned or rejected; any other stays."""
+        """Take out a name that is known from the store; a row of the proxy's table stays."""
         if self._standing.get(host) not in (None, Standing.PROXY_ROW):
             self._put(host, None)
 
@@ -88,13 +100,18 @@ class DomainTable:
         self._proxy_rows = {host for host, why in standing.items() if why is Standing.PROXY_ROW}
         self._made = dict(self._listed)
 
-    def replace_proxy_rows(self, rows: Iterable[str]) -> None:
-        """The proxy's own rows are these now: take in the new ones, and out those that are gone."""
+    def replace_proxy_rows(self, rows: Iterable[str]) -> frozenset[str]:
+        """The proxy's own rows are these now: take in the new ones, and out those that are gone.
+
+        Returns those that are gone.
+        """
         now = frozenset(rows)
-        for host in self._proxy_rows - now:
+        gone = frozenset(self._proxy_rows - now)
+        for host in gone:
             self._put(host, None)
         for host in now - self._proxy_rows:
             self._put(host, Standing.PROXY_ROW)
+        return gone
 
     def take_asked(self) -> frozenset[str]:
         """The names that somebody asked for since this was last called, but for the operator's list."""

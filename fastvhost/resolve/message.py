@@ -189,7 +189,7 @@ class _Reader:
         )
 
     def txt(self, end: int) -> Txt:
-        strings = []
+        strings = [self._character_octets(end)]  # RFC 1035 section 3.3.14: one or more
         while self._at < end:
             strings.append(self._character_octets(end))
         return Txt(tuple(strings))
