@@ -221,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", metavar="FILE", type=Path)
 
-    from fastvhost.domains_cli import add_domain_commands
+    from fastvhost.domains_command.arguments import add_domain_commands
 
     add_domain_commands(
         commands.add_parser("domains", help="Look at the known domains and decide on them."),

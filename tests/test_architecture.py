@@ -20,6 +20,7 @@ CORE = frozenset(
         "host",
         "config",
         "config_file",
+        "toml_readers",
         "target",
         "limits",
         "zone_cut",
@@ -40,11 +41,7 @@ class Layer:
     """Modules and packages of ours that "*" leaves out, and of others that this layer does without."""
 
 
-DOMAINS_COMMAND = frozenset(
-    {f"domains_{part}" for part in ("access", "cli", "commands", "csv", "text", "verify")}
-)
-
-TOP = frozenset({"", "__main__", "cli", "serve", "query", "explain", "local"}) | DOMAINS_COMMAND
+TOP = frozenset({"", "__main__", "cli", "serve", "query", "explain", "local", "domains_command"})
 """The commands, and the package itself ("") with its public names."""
 
 LAYERS: Mapping[str, Layer] = {

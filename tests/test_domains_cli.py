@@ -18,9 +18,9 @@ from fastvhost.config import Endpoint, LearnMode
 from fastvhost.domains.consent import ConsentKind, consents
 from fastvhost.domains.record import Attribute, AttributeType, DecidedBy, DomainRecord, DomainState
 from fastvhost.domains.store import Store
-from fastvhost.domains_access import wall_now
-from fastvhost.domains_csv import COLUMNS
-from fastvhost.domains_text import iso_instant, parse_instant, table_lines
+from fastvhost.domains_command.access import wall_now
+from fastvhost.domains_command.csv_file import COLUMNS
+from fastvhost.domains_command.text import iso_instant, parse_instant, table_lines
 from tests.support import OURS, ZONE
 from tools.dnslab import Lab, open_lab
 
@@ -172,7 +172,7 @@ def test_list_by_state_shows_those_only(operator: Operator) -> None:
 def test_list_of_several_pages_shows_all_in_order(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastvhost.domains_access._PAGE", 3)
+    monkeypatch.setattr("fastvhost.domains_command.access._PAGE", 3)
     operator.keep(*(record(f"d{number}.example") for number in range(7)))
     listed = json.loads(operator.says("list", "--json"))
     assert [one["domain"] for one in listed] == [f"d{number}.example" for number in range(7)]
@@ -474,7 +474,7 @@ def test_import_of_names_only_serves_them_by_the_operator(operator: Operator) ->
 
 
 def test_import_of_more_than_a_batch_writes_all(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastvhost.domains_commands.MAX_BATCH", 3)
+    monkeypatch.setattr("fastvhost.domains_command.commands.MAX_BATCH", 3)
     file = operator.folder / "names.csv"
     file.write_text("domain\n" + "".join(f"d{number}.example\n" for number in range(7)))
     operator.says("import", str(file))

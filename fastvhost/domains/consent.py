@@ -9,13 +9,14 @@ from base64 import b32encode
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
+from pathlib import Path
 
-from fastvhost.config import LearnMode
+from fastvhost.config import Domains, LearnMode
 from fastvhost.domains.attributes import OWNER_PREFIX
 from fastvhost.errors import ConfigError
 from fastvhost.host import DomainName, Malformed, parse_host
 
-__all__ = ["MIN_SECRET", "Consent", "ConsentKind", "check_secret", "consents", "domain_token"]
+__all__ = ["MIN_SECRET", "Consent", "ConsentKind", "check_secret", "consents", "domain_token", "read_secret"]
 
 MIN_SECRET = 32
 """Octets; a shorter key would be the weakest part of HMAC-SHA256 (RFC 2104 section 3)."""
@@ -48,6 +49,23 @@ def check_secret(secret: bytes) -> None:
         raise ConfigError(
             f"domains.secret_file has {len(secret)} octets; it needs {MIN_SECRET} of a random source"
         )
+
+
+def read_secret(domains: Domains) -> bytes:
+    """The octets of `domains.secret_file`, white space around them left out.
+
+    Raises:
+        ConfigError: there is no such file, or it is too short.
+    """
+    path = domains.secret_file
+    if not path:
+        raise ConfigError("domains.secret_file is empty: name a file with 32 or more random octets there")
+    try:
+        secret = Path(path).read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(f"domains.secret_file: {path}: {error.strerror}") from error
+    check_secret(secret)
+    return secret
 
 
 def domain_token(domain: str, secret: bytes) -> str:

@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import chain
-from pathlib import Path
 from typing import NoReturn, assert_never
 
 import trio
 
 from fastvhost.config import Config, LearnMode
-from fastvhost.domains.consent import check_secret
+from fastvhost.domains.consent import read_secret
 from fastvhost.domains.engine import notifications_connection
 from fastvhost.domains.housekeeping import Brake, Braking, first_check, longest_wait
 from fastvhost.domains.learner import Learner
@@ -27,7 +26,7 @@ from fastvhost.domains.sweep import sweep
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.domains.text import AskText
 from fastvhost.domains.writer import StoreWriter
-from fastvhost.errors import ConfigError, StoreError
+from fastvhost.errors import StoreError
 from fastvhost.model import Finding
 
 __all__ = ["Keeper", "checks_at_once", "open_keeper"]
@@ -88,7 +87,7 @@ class Keeper:
         self._learner = Learner(
             config.domains,
             config.attributes,
-            secret=_read_secret(config),
+            secret=read_secret(config.domains) if config.domains.learn is LearnMode.TOKEN else None,
             table=table,
             registrable_domain=registrable_domain,
             first_record=self._first_record,
@@ -392,15 +391,3 @@ def _alarm(braking: Braking | None) -> None:
 
 def _printable(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()[:255]
-
-
-def _read_secret(config: Config) -> bytes | None:
-    if config.domains.learn is not LearnMode.TOKEN:
-        return None
-    path = config.domains.secret_file
-    try:
-        secret = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"domains.secret_file: {path or 'missing'}: {error.strerror}") from error
-    check_secret(secret)
-    return secret

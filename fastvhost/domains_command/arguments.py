@@ -39,7 +39,7 @@ def add_domain_commands(
 
     def command(name: str, text: str, example: str) -> argparse.ArgumentParser:
         def run(args: argparse.Namespace) -> int:
-            from fastvhost.domains_commands import COMMANDS
+            from fastvhost.domains_command.commands import COMMANDS
 
             try:
                 code = COMMANDS[name](args, load_config(args.config))

@@ -11,8 +11,8 @@ from typing import TextIO, TypeVar
 
 from fastvhost.domains.record import Attribute, AttributeType, DecidedBy, DomainRecord, DomainState
 from fastvhost.domains.rows import opensips_attrs_fault, record_fault, split_attributes
-from fastvhost.domains_access import RefusedError, canonical_domain
-from fastvhost.domains_text import iso_instant, parse_instant
+from fastvhost.domains_command.access import RefusedError, canonical_domain
+from fastvhost.domains_command.text import iso_instant, parse_instant
 
 __all__ = ["COLUMNS", "csv_row", "read_records"]
 

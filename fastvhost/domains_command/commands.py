@@ -11,12 +11,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 from math import inf
-from pathlib import Path
 
 from fastvhost.config import Config, Housekeeping, LearnMode, ProxySchema
 from fastvhost.domains.record import DecidedBy, DomainRecord, DomainState
 from fastvhost.domains.store import MAX_BATCH, Store
-from fastvhost.domains_access import RefusedError, canonical_domain, open_store, pages, put, wall_now
+from fastvhost.domains_command.access import RefusedError, canonical_domain, open_store, pages, put, wall_now
 
 __all__ = ["COMMANDS"]
 
@@ -31,7 +30,7 @@ def _say(line: str) -> None:
 
 
 def _list(args: argparse.Namespace, config: Config) -> int:
-    from fastvhost.domains_text import TABLE_HEADING, json_record, table_lines
+    from fastvhost.domains_command.text import TABLE_HEADING, json_record, table_lines
 
     state = None if args.state is None else DomainState(args.state)
     with open_store(config) as store:
@@ -51,7 +50,7 @@ def _list(args: argparse.Namespace, config: Config) -> int:
 
 
 def _show(args: argparse.Namespace, config: Config) -> int:
-    from fastvhost.domains_text import json_record, record_text
+    from fastvhost.domains_command.text import json_record, record_text
 
     domain = canonical_domain(args.domain)
     with open_store(config) as store:
@@ -148,20 +147,11 @@ def _is_held(record: DomainRecord, rules: Housekeeping, now: float) -> bool:
 
 def _token(args: argparse.Namespace, config: Config) -> int:
     from fastvhost.domains.attributes import OWNER_PREFIX
-    from fastvhost.domains.consent import domain_token
-    from fastvhost.errors import ConfigError
+    from fastvhost.domains.consent import domain_token, read_secret
 
     domain = canonical_domain(args.domain)
-    path = config.domains.secret_file
-    if not path:
-        raise ConfigError("domains.secret_file is empty: name a file with 32 or more random octets there")
     try:
-        # As the daemon reads it.
-        secret = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"domains.secret_file: {path}: {error.strerror}") from None
-    try:
-        token = domain_token(domain, secret)
+        token = domain_token(domain, read_secret(config.domains))
     except ValueError as error:
         raise RefusedError(str(error)) from None
     _say(f'{OWNER_PREFIX}{domain}. IN TXT "v=vhost1" "token={token}"')
@@ -169,7 +159,7 @@ def _token(args: argparse.Namespace, config: Config) -> int:
 
 
 def _verify(args: argparse.Namespace, config: Config) -> int:
-    from fastvhost.domains_verify import verify
+    from fastvhost.domains_command.verify import verify
 
     return verify(_canonical_domains(args.domains), config, say=_say)
 
@@ -179,7 +169,7 @@ def _verify(args: argparse.Namespace, config: Config) -> int:
 
 def _import(args: argparse.Namespace, config: Config) -> int:
     from fastvhost.domains.housekeeping import first_check
-    from fastvhost.domains_csv import read_records
+    from fastvhost.domains_command.csv_file import read_records
 
     now = wall_now()
     with (
@@ -209,7 +199,7 @@ def _import(args: argparse.Namespace, config: Config) -> int:
 def _export(args: argparse.Namespace, config: Config) -> int:
     import csv
 
-    from fastvhost.domains_csv import COLUMNS, csv_row
+    from fastvhost.domains_command.csv_file import COLUMNS, csv_row
 
     with (
         open_store(config) as store,

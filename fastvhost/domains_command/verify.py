@@ -11,7 +11,7 @@ import trio
 from fastvhost.config import Config, LearnMode
 from fastvhost.domains.housekeeping import after_check, first_check
 from fastvhost.domains.record import DomainRecord, DomainState
-from fastvhost.domains_access import open_store, put, wall_now
+from fastvhost.domains_command.access import open_store, put, wall_now
 from fastvhost.model import Finding, VerdictKind
 from fastvhost.service import open_service
 

@@ -1,0 +1,1 @@
+"""`fastvhost domains …`: what the operator sees and changes of the known domains."""
