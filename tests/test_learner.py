@@ -9,10 +9,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from fastvhost.config import Domains, LearnMode
 from fastvhost.domains import learner as subject
-from fastvhost.domains.attributes import MAX_NAME, OWNER_PREFIX, AttributeRules
+from fastvhost.domains.attributes import OWNER_PREFIX, AttributeRules
 from fastvhost.domains.consent import domain_token
 from fastvhost.domains.learner import Learner
 from fastvhost.domains.record import DomainRecord, DomainState
+from fastvhost.domains.rows import MAX_DOMAIN
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.domains.text import TextRecords
 from fastvhost.model import Finding, VerdictKind
@@ -269,9 +270,9 @@ async def test_name_too_long_for_the_table_is_not_learned_and_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
-    for length in (MAX_NAME - 1, MAX_NAME, MAX_NAME + 1, MAX_NAME + 2):
+    for length in (MAX_DOMAIN - 1, MAX_DOMAIN, MAX_DOMAIN + 1, MAX_DOMAIN + 2):
         await bench.find(f"{'a' * 40}.{'b' * (length - 46)}.zone")
-    assert sorted(len(host) for host in bench.kept) == [MAX_NAME - 1, MAX_NAME]
+    assert sorted(len(host) for host in bench.kept) == [MAX_DOMAIN - 1, MAX_DOMAIN]
     assert (bench.learner.counters.too_long, len(caplog.records)) == (2, 1)
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from fastvhost.config import Attributes as AttributeRules
 from fastvhost.domains.record import Attribute, AttributeType
+from fastvhost.domains.rows import MAX_ATTRIBUTE_NAME, MAX_DOMAIN
 from fastvhost.host import DomainName, Malformed, parse_host
 
 __all__ = [
     "DOCUMENTED_KEYS",
-    "MAX_NAME",
     "OWNER_PREFIX",
     "AttributeRules",
     "Published",
@@ -27,12 +27,6 @@ __all__ = [
 
 OWNER_PREFIX = "_vhost._sip."
 """What stands before a domain to make the owner name of its TXT record (RFC 8552 section 2)."""
-
-MAX_NAME = 64
-"""Octets of a domain or did that the proxy's table can hold."""
-
-_MAX_ATTRIBUTE_NAME = 32
-"""Octets of `domain_attrs.name`."""
 
 _MAX_STRING = 255
 """Octets of a character-string (RFC 1035 section 3.3), so that every value fits `domain_attrs.value`."""
@@ -119,10 +113,10 @@ def table_name(text: str) -> str | Malformed:
     """The canonical host that `text` spells, if it is a name that fits the proxy's table; never raises."""
     host = parse_host(text)
     match host:
-        case DomainName(name) if len(name) <= MAX_NAME:
+        case DomainName(name) if len(name) <= MAX_DOMAIN:
             return name
         case DomainName():
-            return Malformed(f"over {MAX_NAME} octets")
+            return Malformed(f"over {MAX_DOMAIN} octets")
         case Malformed():
             return host
         case _:
@@ -219,8 +213,8 @@ class _Reading:
 
     def _add_attribute(self, key: str, value: str) -> str | None:
         name = self._rules.prefix + key
-        if len(name) > _MAX_ATTRIBUTE_NAME:
-            return f"{name} is over {_MAX_ATTRIBUTE_NAME} octets"
+        if len(name) > MAX_ATTRIBUTE_NAME:
+            return f"{name} is over {MAX_ATTRIBUTE_NAME} octets"
         if key in _ATTRIBUTES:
             kind, canonical = _ATTRIBUTES[key]
         else:

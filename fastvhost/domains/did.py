@@ -7,7 +7,8 @@ alone could take over another's users.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from fastvhost.domains.attributes import MAX_NAME, Published
+from fastvhost.domains.attributes import Published
+from fastvhost.domains.rows import MAX_DOMAIN
 
 __all__ = ["DidDecision", "DidRefused", "decide_did"]
 
@@ -52,8 +53,8 @@ def decide_did(
     """
     said = operator_says.get(domain)
     if said is not None:
-        if not 0 < len(said) <= MAX_NAME:
-            return DidRefused(why=f"domains.did: the did of {domain} must have 1 to {MAX_NAME} octets")
+        if not 0 < len(said) <= MAX_DOMAIN:
+            return DidRefused(why=f"domains.did: the did of {domain} must have 1 to {MAX_DOMAIN} octets")
         return DidDecision(did=said, why="domains.did says so")
     claim = None if published is None else published.did
     if claim is None or claim == domain:
@@ -91,8 +92,8 @@ def _why_not_granted(
 
 
 def _own(domain: str, operator_dids: Collection[str], *, why: str) -> DidDecision | DidRefused:
-    if len(domain) > MAX_NAME:
-        return DidRefused(why=f"{domain} is over {MAX_NAME} octets, too long for a did")
+    if len(domain) > MAX_DOMAIN:
+        return DidRefused(why=f"{domain} is over {MAX_DOMAIN} octets, too long for a did")
     if domain in operator_dids:
         return DidRefused(
             why=f"a row of the operator's has the did {domain}, which is not its own; domains.did can say so"

@@ -13,10 +13,11 @@ from typing import NoReturn, assert_never
 import trio
 
 from fastvhost.config import Domains, LearnMode
-from fastvhost.domains.attributes import MAX_NAME, OWNER_PREFIX, AttributeRules, Published, read_attributes
+from fastvhost.domains.attributes import OWNER_PREFIX, AttributeRules, Published, read_attributes
 from fastvhost.domains.consent import ConsentKind, consents
 from fastvhost.domains.did import DidRefused, decide_did
 from fastvhost.domains.record import DomainRecord, DomainState
+from fastvhost.domains.rows import MAX_DOMAIN
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.domains.text import AskText
 from fastvhost.model import Finding
@@ -86,9 +87,9 @@ class Learner:
             return
         if self._table.standing(host) is not None:
             return  # it became known, or was rejected, while DNS was asked
-        if len(host) > MAX_NAME:
+        if len(host) > MAX_DOMAIN:
             self.counters.too_long += 1
-            self._tell_once(" too long", f"{host}: over {MAX_NAME} octets, too long for the proxy's table")
+            self._tell_once(" too long", f"{host}: over {MAX_DOMAIN} octets, too long for the proxy's table")
         elif self._over_quota(host):
             self.counters.over_quota += 1
         elif len(self._waiting) >= _MOST_WAITING:

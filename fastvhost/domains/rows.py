@@ -15,6 +15,8 @@ from fastvhost.host import DomainName, Malformed, parse_host
 
 __all__ = [
     "MAX_ATTRIBUTES",
+    "MAX_ATTRIBUTE_NAME",
+    "MAX_DOMAIN",
     "attribute_fault",
     "did_fault",
     "domain_fault",
@@ -24,9 +26,9 @@ __all__ = [
     "split_attributes",
 ]
 
-_MAX_DOMAIN = 64
-_MAX_DID = 64
-_MAX_NAME = 32
+MAX_DOMAIN = 64
+"""Octets of a domain, and of a did."""
+MAX_ATTRIBUTE_NAME = 32
 _MAX_VALUE = 255
 """Octets of the columns, in Kamailio's `domain` v2 and `domain_attrs` v1 and OpenSIPS's `domain` v4 alike."""
 
@@ -45,8 +47,8 @@ def domain_fault(domain: str) -> str | None:
 
     Kamailio compares the text of the host, so only the one canonical spelling is let in.
     """
-    if len(domain) > _MAX_DOMAIN:
-        return f"over {_MAX_DOMAIN} octets"
+    if len(domain) > MAX_DOMAIN:
+        return f"over {MAX_DOMAIN} octets"
     match parse_host(domain):
         case Malformed(why=why):
             return f"not a host: {why}"
@@ -61,12 +63,12 @@ def domain_fault(domain: str) -> str | None:
 
 def did_fault(did: str) -> str | None:
     """What keeps `did` out of either table, in words; None when nothing does."""
-    return _text_fault(did, "did", least=1, most=_MAX_DID)
+    return _text_fault(did, "did", least=1, most=MAX_DOMAIN)
 
 
 def attribute_fault(attribute: Attribute) -> str | None:
     """What keeps `attribute` out of `domain_attrs`, in words; None when nothing does."""
-    fault = _text_fault(attribute.name, "name", least=1, most=_MAX_NAME)
+    fault = _text_fault(attribute.name, "name", least=1, most=MAX_ATTRIBUTE_NAME)
     fault = fault or _text_fault(attribute.value, "value", least=0, most=_MAX_VALUE)
     if fault is not None:
         return fault
