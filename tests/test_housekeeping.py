@@ -395,27 +395,15 @@ def test_brake_forgets_turned_domains_after_a_day_so_that_months_do_not_add_up()
     assert braking(brake) is None
 
 
-def test_brake_allows_nothing_while_it_brakes_and_confirm_only_what_is_negative_now() -> None:
+def test_brake_allows_nothing_while_it_brakes() -> None:
     brake = Brake(RULES)
     note(brake, NAMES[:5], HOSTED)
     brake.note_census(Census(active=20, negative=10), NOW)
-    before = active(negatives=2, negative_since=NOW - 1.0)
-    later = active(negatives=2, negative_since=NOW + 1.0)
-    assert not brake.allows(before, NOW)
-    brake.confirm(NOW)
-    assert brake.allows(before, NOW + HOUR)
-    assert not brake.allows(later, NOW + HOUR)
-    assert not brake.allows(before, NOW - 1.0)
+    leaving = active(negatives=2, negative_since=NOW - 1.0)
+    assert not brake.allows(leaving, NOW)
     brake.note_census(Census(active=10, negative=0), NOW + HOUR)
     note(brake, NAMES[:1], HOSTED, NOW + HOUR)
-    assert brake.allows(later, NOW + HOUR)
-
-
-def test_brake_confirm_forgets_the_domains_that_turned() -> None:
-    brake = Brake(RULES)
-    note(brake, NAMES[:5], NEGATIVE)
-    brake.confirm(NOW)
-    assert braking(brake) is None
+    assert brake.allows(leaving, NOW + HOUR)
 
 
 def test_brake_allows_only_once_another_was_hosted_since_or_none_for_a_day() -> None:

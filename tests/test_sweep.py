@@ -193,23 +193,6 @@ async def test_sweep_begun_while_a_third_is_denied_disables_nothing(autojump_clo
     assert max(row.negatives for row in world.rows.values()) > RULES.negatives
 
 
-async def test_sweep_confirmed_lets_those_go_that_are_negative_and_holds_later_ones(
-    autojump_clock: MockClock,
-) -> None:
-    world = World(90)
-    left, later = set(names(30)), set(names(50)) - set(names(30))
-    world.dns = lambda domain, now: (
-        NOT_HOSTED if domain in left or (domain in later and now > 6 * HOUR) else HOSTED
-    )
-    await world.run(6 * HOUR)
-    assert world.states() == {ACTIVE: 90}
-    assert world.brake.braking is not None
-    world.brake.confirm(EPOCH + trio.current_time())
-    await world.run(6 * HOUR)
-    assert {domain for domain, row in world.rows.items() if row.state is DISABLED} == left
-    assert world.brake.braking is not None
-
-
 async def test_sweep_backlog_of_10_000_is_bounded_and_soon_spread_evenly(autojump_clock: MockClock) -> None:
     world = World(10_000, overdue=True)
     world.seconds = 0.5

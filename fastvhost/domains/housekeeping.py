@@ -224,14 +224,13 @@ class Brake:
     Failures and domains that are not ACTIVE do not count. Memory: 100 names.
     """
 
-    __slots__ = ("_braking", "_census", "_confirmed_at", "_hosted_at", "_recent", "_rules")
+    __slots__ = ("_braking", "_census", "_hosted_at", "_recent", "_rules")
 
     def __init__(self, rules: Housekeeping) -> None:
         self._rules = rules
         self._recent: OrderedDict[str, tuple[float, bool]] = OrderedDict()
         self._census = Census(active=0, negative=0)
         self._hosted_at = -inf
-        self._confirmed_at = -inf
         self._braking: Braking | None = None
 
     @property
@@ -265,22 +264,9 @@ class Brake:
     def allows(self, record: DomainRecord, now: float) -> bool:
         """Whether a record that has just proved NOT_HOSTED may be disabled, as far as the others tell."""
         since = now if record.negative_since is None else record.negative_since
-        if since <= self._confirmed_at <= now:
-            return True
         if self._braking is not None:
             return False
         return since <= self._hosted_at <= now or now - since >= self._rules.check_ceiling
-
-    def confirm(self, now: float) -> None:
-        """Believe DNS on the domains that are negative now: the operator knows that they left.
-
-        Each still needs its negatives over time. A domain that turns negative later is held for as long
-        as it brakes, which ends by itself once the confirmed ones are disabled.
-        """
-        self._confirmed_at = now
-        for domain in [domain for domain, (_, turned) in self._recent.items() if turned]:
-            del self._recent[domain]
-        self._weigh(now)
 
     def _weigh(self, now: float) -> None:
         since = now - self._rules.check_ceiling
