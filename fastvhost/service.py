@@ -132,19 +132,18 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
         sock = resources.enter_context(closing(bind_udp(config.listen.pdb))) if config.listen.pdb else None
         keeper = None
         if config.domains.store:
-            from fastvhost.domains.keeper import open_keeper  # SQLAlchemy takes half a second
+            from fastvhost.domains.keeper import Keeper  # SQLAlchemy takes half a second
 
-            keeper = await resources.enter_async_context(
-                open_keeper(
-                    config,
-                    table=table,
-                    registrable_domain=registrable_domain,
-                    check=walker.check,
-                    ask_text=ask_text,
-                    forget=cache.forget,
-                    wall_clock=time.time,  # noqa: TID251 - what is stored outlives the process
-                )
+            keeper = Keeper(
+                config,
+                table=table,
+                registrable_domain=registrable_domain,
+                check=walker.check,
+                ask_text=ask_text,
+                forget=cache.forget,
+                wall_clock=time.time,  # noqa: TID251 - what is stored outlives the process
             )
+            await resources.enter_async_context(keeper.open())
         # From the inside out: requests end first, then flights land, then nothing is owed any more.
         deadlines = await resources.enter_async_context(trio.open_nursery())
         async with trio.open_nursery() as flights:

@@ -29,7 +29,7 @@ from fastvhost.domains.writer import StoreWriter
 from fastvhost.errors import StoreError
 from fastvhost.model import Finding
 
-__all__ = ["Keeper", "checks_at_once", "open_keeper"]
+__all__ = ["Keeper", "checks_at_once"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,13 +57,12 @@ _FLUSH_SECONDS = 2.0
 
 
 class Keeper:
-    """Known domains of one running service; made by `open_keeper`."""
+    """Known domains of one running service, kept while `open` lasts."""
 
     def __init__(
         self,
         config: Config,
         *,
-        store: Store,
         table: DomainTable,
         registrable_domain: Callable[[str], str],
         check: Callable[[str], Awaitable[Finding]],
@@ -71,7 +70,21 @@ class Keeper:
         forget: Callable[[str], None],
         wall_clock: Callable[[], float],
     ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            table: what the rest of the service reads.
+            check: asks DNS about a domain at the cost of housekeeping.
+            ask_text: asks for TXT at a name, likewise.
+            forget: called with each domain that is known no more.
+            wall_clock: seconds since the epoch.
+
+        Raises:
+            ConfigError: `domains.secret_file` cannot be used.
+            StoreError: the URL of the store is none, or its driver is not installed.
+        """
         self._config = config
+        self._store = Store(config.domains.store, proxy=config.domains.schema.value)
         self._table = table
         self._check = check
         self._forget = forget
@@ -80,7 +93,7 @@ class Keeper:
         self._revision = 0
         self._asked: set[str] = set()
         self._brake = Brake(config.housekeeping)
-        self._writer = StoreWriter(store, written=self._written)
+        self._writer = StoreWriter(self._store, written=self._written)
         self.proxies = ProxyLinks(
             config.proxies, known=table.hosted_names, ttl=config.housekeeping.check_ceiling
         )
@@ -94,6 +107,27 @@ class Keeper:
             keep=self._writer.put,
             ask_text=ask_text,
         )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Keep the known domains while the block runs; the table has them from its first line on.
+
+        Raises:
+            StoreError: the store cannot be used.
+            ListenError: a proxy cannot be linked with.
+        """
+        try:
+            await trio.to_thread.run_sync(self._store.prepare)
+            await self.load()
+            async with self.proxies.open(), trio.open_nursery() as nursery:
+                nursery.start_soon(self.run)
+                try:
+                    yield
+                    await self.flush()
+                finally:
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._store.close()
 
     def found(self, host: str, finding: Finding) -> None:
         """DNS says that `host`, which is not known yet, is ours. Cheap; never raises."""
@@ -298,56 +332,6 @@ class Keeper:
             # Such a check makes no revision, and what a proxy was told ends.
             if _is_verified(record) and self._table.standing(record.domain) is Standing.LEARNED:
                 self.proxies.hosted(record.domain)
-
-
-@asynccontextmanager
-async def open_keeper(
-    config: Config,
-    *,
-    table: DomainTable,
-    registrable_domain: Callable[[str], str],
-    check: Callable[[str], Awaitable[Finding]],
-    ask_text: AskText,
-    forget: Callable[[str], None],
-    wall_clock: Callable[[], float],
-) -> AsyncIterator[Keeper]:
-    """Keep the known domains for the length of the block, in which `table` has them from its first line on.
-
-    Args:
-        table: what the rest of the service reads.
-        check: asks DNS about a domain at the cost of housekeeping.
-        ask_text: asks for TXT at a name, likewise.
-        forget: called with each domain that is known no more.
-        wall_clock: seconds since the epoch.
-
-    Raises:
-        ConfigError: `domains.secret_file` cannot be used.
-        StoreError: the store cannot be used.
-        ListenError: a proxy cannot be linked with.
-    """
-    store = Store(config.domains.store, proxy=config.domains.schema.value)
-    try:
-        await trio.to_thread.run_sync(store.prepare)
-        keeper = Keeper(
-            config,
-            store=store,
-            table=table,
-            registrable_domain=registrable_domain,
-            check=check,
-            ask_text=ask_text,
-            forget=forget,
-            wall_clock=wall_clock,
-        )
-        await keeper.load()
-        async with keeper.proxies.open(), trio.open_nursery() as nursery:
-            nursery.start_soon(keeper.run)
-            try:
-                yield keeper
-                await keeper.flush()
-            finally:
-                nursery.cancel_scope.cancel()
-    finally:
-        store.close()
 
 
 def _is_verified(record: DomainRecord) -> bool:
