@@ -1,4 +1,4 @@
-"""The cache of verdicts: two LRUs, so that unknown hosts can never push out hosted ones.
+"""The cache of verdicts: hosted and unknown ones apart, so that the latter can never push out the former.
 
 Nothing here sweeps: an entry that is past its time stays until it is replaced or pushed out. So every
 call costs the same, whatever the number of entries.
@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from fastvhost import config
 from fastvhost.model import Finding, Verdict, VerdictKind
+from fastvhost.scan_resistant import ScanResistant
 
 __all__ = ["HostedEntry", "VerdictCache"]
 
@@ -67,7 +68,7 @@ class VerdictCache:
     def __init__(self, limits: config.Cache) -> None:
         self._limits = limits
         self._hosted: LRUCache[str, HostedEntry] = LRUCache(limits.hosted_entries)
-        self._unknown: LRUCache[str, Verdict] = LRUCache(limits.unknown_entries)
+        self._unknown: ScanResistant[Verdict] = ScanResistant(limits.unknown_entries)
 
     def hosted(self, host: str) -> HostedEntry | None:
         """What is known of a host that was HOSTED when DNS last said, however long ago."""
@@ -75,16 +76,16 @@ class VerdictCache:
 
     def unknown(self, host: str, now: float) -> Verdict | None:
         """The NOT_HOSTED or UNDETERMINED verdict that holds for `host` at `now`."""
-        verdict = self._unknown.get(host)
+        verdict = self._unknown.ask(host)
         return verdict if verdict is not None and now < verdict.expires else None
 
     def forget(self, host: str) -> None:
         """Know nothing of `host` any more."""
         self._hosted.pop(host, None)
-        self._unknown.pop(host, None)
+        self._unknown.remove(host)
 
     def sizes(self) -> tuple[int, int]:
-        """Entries in the hosted and in the unknown LRU, those past their time included."""
+        """Entries in the hosted and in the unknown part, those past their time included."""
         return len(self._hosted), len(self._unknown)
 
     def settle(self, host: str, finding: Finding, now: float) -> Verdict:
@@ -108,7 +109,7 @@ class VerdictCache:
             refresh_at=now + ttl * _REFRESH_AT,
             stale_until=verdict.expires + self._limits.stale,
         )
-        self._unknown.pop(host, None)
+        self._unknown.remove(host)
         return verdict
 
     def _keep_unknown(
@@ -116,7 +117,7 @@ class VerdictCache:
     ) -> Verdict:
         verdict = _verdict(host, finding, expires=now + ttl, failures=failures)
         # Kept without its steps: anybody can fill this cache, and they are most of what an entry weighs.
-        self._unknown[host] = replace(verdict, steps=())
+        self._unknown.put(host, replace(verdict, steps=()))
         return verdict
 
     def _undecided(self, host: str, finding: Finding, now: float) -> Verdict:
@@ -130,7 +131,7 @@ class VerdictCache:
             return entry.answer(now)
         if limited:
             return _verdict(host, finding, expires=now)
-        before = self._unknown.get(host)
+        before = self._unknown.peek(host)
         in_a_row = before is not None and now - before.expires < _FAILURE_TTL[1]
         failures = 1 + (before.failures if before is not None and in_a_row else 0)
         return self._keep_unknown(host, finding, _backoff(failures), now, failures)

@@ -23,6 +23,7 @@ CORE = frozenset(
         "toml_readers",
         "target",
         "limits",
+        "scan_resistant",
         "zone_cut",
         "cache",
         "coalesce",
