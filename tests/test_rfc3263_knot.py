@@ -186,7 +186,7 @@ HOSTED_BY = [
 
 NOT_HOSTED_BY = [
     # host, TTL, upstream queries, in the reason
-    ("nothing", 600, 1, "nothing.sip.test does not exist"),
+    ("nothing", 600, 1, "the name does not exist"),
     ("_sip._udp", 600, 1, "does not exist"),
     ("text", 600, SERVICES + ADDRESSES, "text.sip.test has no address"),
     ("below", 600, SERVICES + ADDRESSES, "below.sip.test has no address"),

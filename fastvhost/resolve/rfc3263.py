@@ -119,7 +119,7 @@ class _Walk:
             case Negative(nxdomain=True, aliases=()):
                 # RFC 8020: nothing below it either, so SRV and addresses need no asking.
                 shown = step(0, self._host, RrType.NAPTR, reply, "no such domain")
-                return elsewhere(reply.ttl, f"{self._host} does not exist", shown)
+                return elsewhere(reply.ttl, "the name does not exist", shown)
             case Negative():
                 rules, proved = [], "no NAPTR: SRV decides"
             case Answer():
