@@ -7,10 +7,11 @@ import pytest
 import trio
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from fastvhost.budgets import Budgets
 from fastvhost.cache import VerdictCache
 from fastvhost.config import Config, Domains, Own, Transport
 from fastvhost.domains.table import DomainTable
-from fastvhost.limits import Bucket, Budgets, capped
+from fastvhost.limits import Bucket, capped
 from fastvhost.lookup import Lookup
 from fastvhost.model import Finding, Verdict, VerdictKind
 from fastvhost.resolve.reply import Answer, Negative, Reply, RrType, Srv

@@ -143,6 +143,9 @@ class Limits:
     """DNS queries under way, and unknown hosts being looked up, at one time; 1–65,535."""
     source_rate: float = 20.0
     """Walks a second that one source may start; the burst is twice that; 1–1,000,000."""
+    source_queries: float = 0.0
+    """Queries a second that one source may make, hits included; the burst is twice that. Beyond it only known
+    domains are answered. 0–1,000,000, 0: as many as it likes."""
     source_prefix: tuple[int, int] = (32, 64)
     """The IPv4 and the IPv6 prefix length that count as one source."""
     zone_rate: float = 50.0

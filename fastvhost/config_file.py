@@ -282,6 +282,7 @@ _READ_FILE = table(
         upstream_qps=number(1, 1_000_000),
         upstream_inflight=integer(1, _MAX_PORT),  # each takes a local port
         source_rate=number(1, 1_000_000),
+        source_queries=number(0, 1_000_000),
         source_prefix=pair(integer(0, 32), integer(0, 128), "the IPv4 and the IPv6 prefix length"),
         zone_rate=number(1, 1_000_000),
         waiters=integer(1, 1_000_000),

@@ -1,31 +1,14 @@
-"""Budgets: what unknown hosts may cost, by source, by zone and in all.
+"""Token buckets: one of its own, or one for each of any number of keys.
 
 GCRA (ITU-T I.371, the virtual scheduling form) keeps one float for each bucket: the instant at which it
-will be full again. Tables of buckets are LRUs, so that ten million sources cost no more than the bound.
+will be full again.
 """
 
-from collections.abc import Callable
+from array import array
 from dataclasses import dataclass
-from enum import Enum
-from ipaddress import ip_network
+from secrets import token_bytes
 
-from cachetools import LRUCache
-
-from fastvhost.config import Limits
-from fastvhost.host import Address
-
-__all__ = ["TOKEN_LIFE", "Bucket", "Budget", "Budgets", "Gcra", "KeyedBuckets", "capped"]
-
-_TABLE_ENTRIES = 65_536
-"""Sources, and zones, that are told apart at one time; some 250 octets each."""
-
-
-class Budget(Enum):
-    """Which budget is spent."""
-
-    SOURCE = "source"
-    ZONE = "zone"
-    UPSTREAM = "upstream"
+__all__ = ["TOKEN_LIFE", "Bucket", "Gcra", "KeyedBuckets", "capped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +25,10 @@ class Gcra:
     def after(self, full_at: float, now: float) -> float:
         """When that bucket will be full after it gave a token at `now`."""
         return max(full_at, now) + 1.0 / self.rate
+
+    def share(self, part: float) -> "Gcra":
+        """A part (over 0, at most 1) of this rate, with that part of its burst, but one token at least."""
+        return Gcra(self.rate * part, max(1.0, self.burst * part))
 
 
 TOKEN_LIFE = 0.02
@@ -62,77 +49,65 @@ def capped(per_second: float) -> Gcra:
 class Bucket:
     """One bucket. Tokens may be taken ahead of time: the taker then waits for its own."""
 
-    __slots__ = ("_full_at", "_gcra")
+    __slots__ = ("_full_at", "gcra")
 
     def __init__(self, gcra: Gcra) -> None:
-        self._gcra = gcra
+        self.gcra = gcra
         self._full_at = float("-inf")
 
     def wait(self, now: float) -> float:
         """Seconds until a token is there; 0.0 when one is there now."""
-        return self._gcra.wait(self._full_at, now)
+        return self.gcra.wait(self._full_at, now)
 
     def take(self, now: float) -> float:
         """Take the next token and return the seconds until it is there."""
         wait = self.wait(now)
-        self._full_at = self._gcra.after(self._full_at, now)
+        self._full_at = self.gcra.after(self._full_at, now)
         return wait
 
 
 class KeyedBuckets:
-    """A bucket for each key; at `entries` the one that was used longest ago is forgotten, so full again."""
+    """A bucket for each key, however many keys there are, in 2 MiB.
 
-    __slots__ = ("_full_at", "_gcra")
+    No key is ever forgotten, so no number of others makes one that has spent its tokens look full again.
+    The price is that keys share cells: each key has one in each of four rows of 65,536 and is as full as
+    the fullest of these, so it is refused for others' sake only where all four of its cells are spent
+    by others. Where k keys have spent all they have, that is one key in (65,536 / k)**4.
 
-    def __init__(self, gcra: Gcra, *, entries: int = _TABLE_ENTRIES) -> None:
+    Source: a count-min sketch (Cormode and Muthukrishnan, 2005) with the conservative update of Estan and
+    Varghese (2002), of instants instead of counts.
+    """
+
+    __slots__ = ("_full_at", "_gcra", "_seed")
+
+    def __init__(self, gcra: Gcra) -> None:
         self._gcra = gcra
-        self._full_at: LRUCache[object, float] = LRUCache(entries)
+        self._full_at = array("d", [float("-inf")]) * (4 << 16)
+        # Who can compute a key's cells can spend them for it. `hash` of octets is SipHash, with a secret of
+        # the process; the seed stands in where PYTHONHASHSEED has fixed that one.
+        self._seed = token_bytes(8)
 
-    def __len__(self) -> int:
-        return len(self._full_at)
-
-    def conforms(self, key: object, now: float) -> bool:
+    def conforms(self, key: bytes, now: float) -> bool:
         """Whether `key` has a token at `now`."""
-        return self._gcra.wait(self._full_at.get(key, now), now) == 0.0
+        full_at = self._full_at
+        a, b, c, d = self._cells(key)
+        return self._gcra.wait(min(full_at[a], full_at[b], full_at[c], full_at[d]), now) == 0.0
 
-    def take(self, key: object, now: float) -> None:
+    def take(self, key: bytes, now: float) -> None:
         """Take a token of `key`, which `conforms` has granted at `now`."""
-        self._full_at[key] = self._gcra.after(self._full_at.get(key, now), now)
+        full_at = self._full_at
+        cells = a, b, c, d = self._cells(key)
+        after = self._gcra.after(min(full_at[a], full_at[b], full_at[c], full_at[d]), now)
+        for cell in cells:
+            if full_at[cell] < after:
+                full_at[cell] = after
 
-
-class Budgets:
-    """Whether one more walk for an unknown host may start."""
-
-    __slots__ = ("_prefixes", "_sources", "_upstream", "_zones", "zone_of")
-
-    def __init__(self, limits: Limits, *, upstream: Bucket, registrable_domain: Callable[[str], str]) -> None:
-        self._prefixes = dict(zip((4, 6), limits.source_prefix, strict=True))
-        self._sources = KeyedBuckets(Gcra(limits.source_rate, max(1.0, 2 * limits.source_rate)))
-        self._zones = KeyedBuckets(Gcra(limits.zone_rate, max(1.0, 2 * limits.zone_rate)))
-        self._upstream = upstream
-        self.zone_of = registrable_domain
-        """The registrable domain of a canonical host."""
-
-    def admit(self, host: str, source: Address | None, now: float) -> Budget | None:
-        """Charge a walk for `host` and return None; or charge nothing and return the budget that is spent.
-
-        The upstream's token that is charged here pays for the first upstream query of the walk. A
-        query that names no source has no source budget.
-        """
-        prefix = None if source is None else self._prefix(source)
-        if prefix is not None and not self._sources.conforms(prefix, now):
-            return Budget.SOURCE
-        zone = self.zone_of(host)
-        if not self._zones.conforms(zone, now):
-            return Budget.ZONE
-        if self._upstream.wait(now) > 0.0:
-            return Budget.UPSTREAM
-        if prefix is not None:
-            self._sources.take(prefix, now)
-        self._zones.take(zone, now)
-        self._upstream.take(now)
-        return None
-
-    def _prefix(self, source: Address) -> object:
-        length = self._prefixes[source.version]
-        return source if length == source.max_prefixlen else ip_network((source, length), strict=False)
+    def _cells(self, key: bytes) -> tuple[int, int, int, int]:
+        """One of each row: 16 of the 64 bits of the hash choose it."""
+        bits = hash(self._seed + key)
+        return (
+            bits & 0xFFFF,
+            0x10000 | (bits >> 16 & 0xFFFF),
+            0x20000 | (bits >> 32 & 0xFFFF),
+            0x30000 | (bits >> 48 & 0xFFFF),
+        )

@@ -12,12 +12,13 @@ from typing import Protocol, assert_never
 
 import trio
 
+from fastvhost.budgets import Budget, Budgets
 from fastvhost.cache import HostedEntry, VerdictCache
 from fastvhost.coalesce import Flight, Flights
 from fastvhost.config import Config
 from fastvhost.domains.table import DomainTable
 from fastvhost.host import Address, DomainName, Malformed, parse_host
-from fastvhost.limits import Bucket, Budget, Budgets, Gcra
+from fastvhost.limits import Bucket, Gcra
 from fastvhost.model import Finding, Verdict, VerdictKind
 
 __all__ = ["Lookup", "LookupCounters", "Walk"]
@@ -34,8 +35,8 @@ class Walk(Protocol):
     """Asks DNS about one canonical host; bounded in time and queries, and never raises for what DNS does."""
 
     def __call__(self, host: str, *, admitted_at: float | None) -> Awaitable[Finding]:
-        """`admitted_at`: when the budgets were charged for it; None: the host was HOSTED before, so it is
-        the budget of known domains that pays."""
+        """`admitted_at`: the instant from which it may spend what the budgets were charged; None: the host
+        was HOSTED before, so it is the budget of known domains that pays."""
         ...
 
 
@@ -57,6 +58,7 @@ class LookupCounters:
     limited_zone: int = 0
     limited_upstream: int = 0
     limited_flights: int = 0
+    limited_queries: int = 0
     limited_u_labels: int = 0
     pending_waiters: int = 0
     walk_faults: int = 0
@@ -84,6 +86,8 @@ class Lookup:
         self._table = table
         self._cache = cache
         self._budgets = budgets
+        self._sources = budgets.sources
+        self._charges_queries = config.limits.source_queries > 0.0
         self._walk = walk
         self._nursery = nursery
         self._found_hosted = found_hosted
@@ -105,12 +109,16 @@ class Lookup:
 
         `text` is a host as the client wrote it, `source` the SIP peer that asks for it.
         """
+        if self._charges_queries and source is not None and not self._sources.charge_query(source, now):
+            return self._beyond_charge(text, now)
         # A canonical host is its own key, so what is known under the raw spelling needs no grammar. A
         # suffix does: anything at all may stand before it.
         raw = text.lower()
         by_suffix = self._table.has_suffix_of(raw)
         recalled = None if by_suffix else self._recall(raw, now)
         if recalled is not None:
+            if source is not None:
+                self._establish(source, recalled, now)
             return recalled
         if not raw.isascii() and not self._may_convert(now):
             self.counters.limited_u_labels += 1
@@ -120,7 +128,11 @@ class Lookup:
         match parse_host(text):
             case DomainName(host):
                 recalled = self._recall(host, now) if by_suffix or host != raw else None
-                return self._unknown(host, source, now) if recalled is None else recalled
+                if recalled is None:
+                    return self._unknown(host, source, now)
+                if source is not None:
+                    self._establish(source, recalled, now)
+                return recalled
             case Malformed(why):
                 self.counters.malformed += 1
                 return Verdict(
@@ -151,6 +163,28 @@ class Lookup:
         finally:
             decided.leave(asker)
         return verdicts[0]
+
+    def _establish(self, source: Address, recalled: Verdict | Flight, now: float) -> None:
+        """Who asks for a known domain of ours goes before strangers when the upstream is short."""
+        if isinstance(recalled, Verdict) and recalled.kind is VerdictKind.HOSTED:
+            self._sources.told_hosted(source, now)
+
+    def _beyond_charge(self, text: str, now: float) -> Verdict | Flight:
+        """Answer a source that has spent its queries: what is known all the same, and all else LIMITED.
+
+        Anybody can spend them in its name, and what that does must not reach known domains.
+        """
+        host = parse_host(text) if text.isascii() else None
+        if isinstance(host, DomainName):
+            listed = self._table.find(host.name)
+            if listed is not None:
+                self.counters.listed += 1
+                return listed
+            entry = self._cache.hosted(host.name)
+            if entry is not None and now < entry.stale_until:
+                return self._recall_hosted(entry, now)
+        self.counters.limited_queries += 1
+        return _undecided(VerdictKind.LIMITED, text, "limits.source_queries of the source is spent", now)
 
     def _may_convert(self, now: float) -> bool:
         """Whether the time that it takes to make A-labels is there: nothing else bounds what it costs."""
@@ -214,12 +248,12 @@ class Lookup:
         if self._flights.full or self._flights.crowded(zone):
             self.counters.limited_flights += 1
             return _undecided(VerdictKind.LIMITED, host, "too many unknown hosts are being looked up", now)
-        spent = self._budgets.admit(host, source, now)
-        if spent is not None:
-            self._count_limited(spent)
-            return _undecided(VerdictKind.LIMITED, host, f"the {spent.value} budget is spent", now)
+        admitted = self._budgets.admit(host, source, now)
+        if isinstance(admitted, Budget):
+            self._count_limited(admitted)
+            return _undecided(VerdictKind.LIMITED, host, f"the {admitted.value} budget is spent", now)
         pending = _undecided(VerdictKind.PENDING, host, "looking", now)
-        flight = self._take_off(self._flights, host, zone, pending, admitted_at=now)
+        flight = self._take_off(self._flights, host, zone, pending, admitted_at=admitted)
         self.counters.walks += 1
         return flight
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import trio
 
+from fastvhost.budgets import Budgets
 from fastvhost.cache import VerdictCache
 from fastvhost.config import Attributes, Config, Endpoint
 from fastvhost.domains.attributes import OWNER_PREFIX, Published, read_attributes
@@ -21,7 +22,6 @@ from fastvhost.errors import StoppedError
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.udp import bind_udp
 from fastvhost.host import parse_address
-from fastvhost.limits import Budgets
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
 from fastvhost.resolve.reply import Answer, Failure, Negative, Txt

@@ -98,6 +98,23 @@ async def test_account_prepaid_too_long_ago_pays_again(
     assert trio.current_time() == pytest.approx(admitted + (0.5 if pays_again else late))
 
 
+async def test_account_prepaid_ahead_of_time_waits_for_its_token(autojump_clock: MockClock) -> None:
+    paying = account(prepaid_at=trio.current_time() + 0.5)
+    started = trio.current_time()
+    assert await paying.pay() is None
+    assert trio.current_time() == started + 0.5
+
+
+@pytest.mark.parametrize(("ahead", "paid"), [(7.9, True), (8.0, False), (9.0, False)])
+async def test_account_prepaid_past_its_deadline_is_refused_at_once(
+    autojump_clock: MockClock, ahead: float, paid: bool
+) -> None:
+    started = trio.current_time()
+    refusal = await account(prepaid_at=started + ahead).pay()
+    assert (refusal is None) is paid
+    assert trio.current_time() == started + (ahead if paid else 0.0)
+
+
 async def test_account_with_a_token_that_came_too_late_takes_another(mock_clock: MockClock) -> None:
     """The program stalls for a second: of the tokens that were due meanwhile none is spent at its end."""
     bucket = Bucket(Gcra(10.0, 1.0))

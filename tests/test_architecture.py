@@ -23,6 +23,8 @@ CORE = frozenset(
         "toml_readers",
         "target",
         "limits",
+        "sources",
+        "budgets",
         "scan_resistant",
         "zone_cut",
         "cache",

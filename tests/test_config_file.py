@@ -253,6 +253,7 @@ RANGES = [
     ("limits.upstream_qps", "1", "1_000_000", "0.9", "1_000_001"),
     ("limits.upstream_inflight", "1", "65535", "0", "65536"),
     ("limits.source_rate", "1", "1_000_000", "-1", "1_000_000.5"),
+    ("limits.source_queries", "0", "1_000_000", "-1", "1_000_001"),
     ("limits.source_prefix", "[0, 0]", "[32, 128]", "[0, -1]", "[33, 64]"),
     ("limits.source_prefix", "[0, 128]", "[32, 0]", "[-1, 0]", "[32, 129]"),
     ("limits.zone_rate", "1", "1_000_000", "0", "1e7"),

@@ -2,18 +2,20 @@
 
 import logging
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 from math import inf, nextafter
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from fastvhost.budgets import Budgets
 from fastvhost.cache import VerdictCache
 from fastvhost.coalesce import Flight
 from fastvhost.config import Cache, Config, Domains, Limits, Own
 from fastvhost.domains.table import DomainTable
-from fastvhost.limits import Bucket, Budgets, Gcra
+from fastvhost.host import Address
+from fastvhost.limits import Bucket, Gcra
 from fastvhost.lookup import Lookup
 from fastvhost.model import Finding, Verdict, VerdictKind
 from tests.support import as_kept
@@ -71,15 +73,16 @@ class World:
         )
         self.dns = FakeDns()
         self.cache = VerdictCache(config.cache)
+        self.budgets = Budgets(
+            limits,
+            upstream=upstream or Bucket(Gcra(1e6, 1e6)),
+            registrable_domain=lambda host: ".".join(host.split(".")[-2:]),
+        )
         self.lookup = Lookup(
             config,
             table=DomainTable(config.domains),
             cache=self.cache,
-            budgets=Budgets(
-                limits,
-                upstream=upstream or Bucket(Gcra(1e6, 1e6)),
-                registrable_domain=lambda host: ".".join(host.split(".")[-2:]),
-            ),
+            budgets=self.budgets,
             walk=self.dns.walk,
             nursery=nursery,
         )
@@ -836,3 +839,101 @@ async def test_lookup_tells_the_walk_when_it_was_admitted(
     autojump_clock.jump(0.3)
     await wait_all_tasks_blocked()
     assert admitted == [now]
+
+
+# Sources
+
+
+def as_source(number: int) -> Address:
+    return IPv4Address(0x0A00_0000 + number)
+
+
+async def test_decide_source_that_was_told_hosted_walks_while_the_upstream_is_spent_on_new_ones(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, upstream=Bucket(Gcra(8.0, 4.0)))
+    await world.learn(HOSTED)
+    now = trio.current_time()
+    assert world.lookup.decide(HOST, SOURCE, now).kind is VerdictKind.HOSTED  # type: ignore[union-attr]
+    for number in range(100):
+        world.lookup.decide(f"h{number}.zone{number}.test", as_source(number), now)
+    assert world.counters.limited_upstream > 90
+    stranger = world.lookup.decide("new.test", as_source(200), now)
+    assert isinstance(stranger, Verdict)
+    assert stranger.kind is VerdictKind.LIMITED
+    assert isinstance(world.lookup.decide("new.test", SOURCE, now), Flight)
+
+
+@pytest.mark.parametrize("host", ["listed.example", "a.suffix.example"])
+async def test_decide_source_that_was_told_hosted_by_the_operator_s_word_is_established(
+    host: str, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, domains=Domains(always=("listed.example", ".suffix.example")))
+    world.lookup.decide("listed.example", None, 0.0)
+    assert len(world.budgets.sources) == 0
+    world.lookup.decide(host, SOURCE, 0.0)
+    assert len(world.budgets.sources) == 1
+
+
+async def test_decide_source_that_asked_for_anything_else_is_not_established(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, domains=Domains(never=("never.example",)))
+    await world.learn(NOT_HOSTED)
+    for host in (HOST, "never.example", "new.example", "192.0.2.10", "no_host"):
+        world.decide(host)
+    assert len(world.budgets.sources) == 0
+
+
+async def test_decide_beyond_source_queries_known_domains_are_answered_and_all_else_is_limited(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    limits = replace(PLENTY, source_queries=4.0)
+    world = World(nursery, limits=limits, domains=Domains(always=("a.listed",), never=(".b.listed",)))
+    await world.learn(HOSTED, "hosted.example")
+    await world.learn(NOT_HOSTED, "elsewhere.example")
+    now = trio.current_time() + 50.0
+    kinds = [world.decide("elsewhere.example", now).kind for _ in range(9)]  # type: ignore[union-attr]
+    assert kinds == [VerdictKind.NOT_HOSTED] * 8 + [VerdictKind.LIMITED]
+    for host, kind in {
+        "hosted.example": VerdictKind.HOSTED,
+        "Hosted.Example.": VerdictKind.HOSTED,
+        "A.listed": VerdictKind.HOSTED,
+        "x.b.listed": VerdictKind.NOT_HOSTED,
+        "elsewhere.example": VerdictKind.LIMITED,
+        "new.example": VerdictKind.LIMITED,
+        "192.0.2.10": VerdictKind.LIMITED,
+        "no_host": VerdictKind.LIMITED,
+        "bücher.example": VerdictKind.LIMITED,
+    }.items():
+        assert world.at_once(host, now).kind is kind, host
+    assert world.dns.walks == []
+    assert world.counters.limited_queries == 6
+
+
+async def test_decide_beyond_source_queries_others_and_queries_without_source_are_answered(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, limits=replace(PLENTY, source_queries=1.0))
+    await world.learn(NOT_HOSTED)
+    now = trio.current_time()
+    for _ in range(100):
+        limited = world.at_once(now=now)
+    assert limited.kind is VerdictKind.LIMITED
+    for source in (None, as_source(1)):
+        verdict = world.lookup.decide(HOST, source, now)
+        assert isinstance(verdict, Verdict)
+        assert verdict.kind is VerdictKind.NOT_HOSTED
+
+
+async def test_decide_beyond_source_queries_a_known_domain_that_fell_due_is_looked_up_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, limits=replace(PLENTY, source_queries=1.0))
+    await world.learn(HOSTED)
+    await trio.sleep_until(101.0)
+    for _ in range(3):
+        world.decide("new.example")
+    assert world.flight(HOST).provisional.kind is VerdictKind.HOSTED
+    assert world.counters.limited_queries == 1
+    assert world.counters.refreshes == 1

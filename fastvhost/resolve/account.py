@@ -76,7 +76,7 @@ class Account:
     deadline: float
     """The instant by which the walk must have ended."""
     prepaid_at: float | None = None
-    """When a token of the lane was taken for the first query, as the walk was admitted; None: it was not."""
+    """When the token is there that was taken for the first query as the walk was admitted; None: none was."""
     queries: int = 0
     """Queries of the walk that were sent, or refused by the budget."""
     octets: int = 0
@@ -92,6 +92,11 @@ class Account:
         self.queries += 1
         prepaid_at, self.prepaid_at = self.prepaid_at, None
         now = trio.current_time()
+        if prepaid_at is not None and prepaid_at > now:
+            if prepaid_at >= self.deadline:
+                return Refusal(why="limits.upstream_qps is spent", limited=True)
+            await trio.sleep_until(prepaid_at)
+            now = trio.current_time()
         if prepaid_at is None or now > prepaid_at + TOKEN_LIFE:
             while True:
                 if now + self.lane.wait(now) >= self.deadline:

@@ -54,7 +54,8 @@ class Walker:
     async def walk(self, host: str, *, admitted_at: float | None) -> Finding:
         """Find out whether the DNS records of `host` lead to us, within `dns.walk_timeout`.
 
-        `admitted_at` is when a token of `unknown.bucket` was taken for it; None: the known lane pays.
+        `admitted_at` is when the token of `unknown.bucket` is there that was taken for it; None: the known
+        lane pays.
         """
         account = self._account(self.known if admitted_at is None else self.unknown)
         account.prepaid_at = admitted_at
