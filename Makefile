@@ -45,7 +45,8 @@ bench-domains: $(VENV)
 clean:
 	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
 
-# The virtual environment, exactly as uv.lock says.
-$(VENV): pyproject.toml uv.lock tools/uv
+# The virtual environment, exactly as uv.lock says, and the compiled form of the hot path where there is a compiler.
+$(VENV): pyproject.toml uv.lock tools/uv tools/compile_batch.py fastvhost/faces/batch.c
 	tools/uv sync --quiet --locked --all-extras --python $(PYTHON)
+	$(RUN) tools/compile_batch.py
 	@touch $@

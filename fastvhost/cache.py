@@ -10,6 +10,7 @@ from cachetools import LRUCache
 
 from fastvhost import config
 from fastvhost.model import Finding, Verdict, VerdictKind
+from fastvhost.retractions import Retractions
 from fastvhost.scan_resistant import ScanResistant
 
 __all__ = ["HostedEntry", "VerdictCache"]
@@ -63,10 +64,11 @@ class HostedEntry:
 class VerdictCache:
     """Verdicts by canonical host, and the rules for how long each class of them lives."""
 
-    __slots__ = ("_hosted", "_limits", "_unknown")
+    __slots__ = ("_hosted", "_limits", "_retractions", "_unknown")
 
-    def __init__(self, limits: config.Cache) -> None:
+    def __init__(self, limits: config.Cache, retractions: Retractions | None = None) -> None:
         self._limits = limits
+        self._retractions = retractions or Retractions()
         self._hosted: LRUCache[str, HostedEntry] = LRUCache(limits.hosted_entries)
         self._unknown: ScanResistant[Verdict] = ScanResistant(limits.unknown_entries)
 
@@ -83,6 +85,7 @@ class VerdictCache:
         """Know nothing of `host` any more."""
         self._hosted.pop(host, None)
         self._unknown.remove(host)
+        self._retractions.retract(host)
 
     def sizes(self) -> tuple[int, int]:
         """Entries in the hosted and in the unknown part, those past their time included."""
@@ -90,6 +93,7 @@ class VerdictCache:
 
     def settle(self, host: str, finding: Finding, now: float) -> Verdict:
         """Keep what a walk found and return the verdict that its askers get."""
+        self._retractions.retract(host)
         match finding.kind:
             case VerdictKind.HOSTED:
                 return self._keep_hosted(host, finding, now)

@@ -27,6 +27,10 @@ _log = logging.getLogger(__name__)
 
 _FAULT_LOG_SECONDS = 60.0
 
+_STANDS_SECONDS = 10.0
+"""Most seconds that an answer is repeated without asking here: then it counts again as one that is asked
+for, in the caches and in the table."""
+
 _U_LABELS_PER_SECOND = 100.0
 """Conversions of U-labels, which take up to 0.5 ms each. SIP itself has A-labels on the wire."""
 
@@ -143,6 +147,24 @@ class Lookup:
                 return self._literal(address, now)
             case never:
                 assert_never(never)
+
+    def stands_until(self, verdict: Verdict, now: float) -> float:
+        """Until when a verdict of `decide` may be repeated to whoever asks the same, unless it is retracted.
+
+        Not after `now` where everybody has to ask: it is no answer of the table or the cache, or one whose
+        host is to be looked up again, or queries are charged for.
+        """
+        if self._charges_queries:
+            return now
+        host = verdict.host
+        if self._table.find(host) is verdict:
+            return now + _STANDS_SECONDS
+        entry = self._cache.hosted(host)
+        if entry is not None and entry.verdict is verdict:
+            return min(entry.refresh_at, now + _STANDS_SECONDS)
+        if self._cache.unknown(host, now) is verdict:
+            return min(verdict.expires, now + _STANDS_SECONDS)
+        return now
 
     async def lookup(self, text: str, source: Address | None) -> Verdict:
         """Like `decide`, but wait until the flight lands. Cancelling the wait harms no other asker."""

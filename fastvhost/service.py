@@ -27,6 +27,7 @@ from fastvhost.model import Verdict
 from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
+from fastvhost.retractions import Retractions
 from fastvhost.zone_cut import registrable_domain_reader
 
 if TYPE_CHECKING:
@@ -122,8 +123,9 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
     """
     upstream = Upstream(config.dns, config.dns.servers or _system_servers())
     walker = Walker(config, upstream)
-    cache = VerdictCache(config.cache)
-    table = DomainTable(config.domains)
+    retractions = Retractions()
+    cache = VerdictCache(config.cache, retractions)
+    table = DomainTable(config.domains, retractions)
     registrable_domain = registrable_domain_reader()
     budgets = Budgets(config.limits, upstream=walker.unknown.bucket, registrable_domain=registrable_domain)
     ask_text = partial(_ask_text, walker)
@@ -157,6 +159,9 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 found_hosted=keeper.found if keeper else None,
             )
             pdb = PdbFace(sock, config.listen, lookup) if sock else None
+            if pdb:
+                resources.callback(pdb.close)
+                retractions.listen(host=pdb.retract, everything=pdb.retract_everything)
             async with trio.open_nursery() as receiving:
                 if pdb:
                     deadlines.start_soon(pdb.watch_deadlines)

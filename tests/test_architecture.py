@@ -26,6 +26,7 @@ CORE = frozenset(
         "sources",
         "budgets",
         "scan_resistant",
+        "retractions",
         "zone_cut",
         "cache",
         "coalesce",

@@ -10,6 +10,7 @@ from math import inf
 
 from fastvhost.config import Domains
 from fastvhost.model import Verdict, VerdictKind
+from fastvhost.retractions import Retractions
 
 __all__ = ["DomainTable", "Standing"]
 
@@ -37,9 +38,10 @@ class Standing(Enum):
 class DomainTable:
     """Names by canonical host; a million of them take some 150 MB."""
 
-    __slots__ = ("_listed", "_made", "_proxy_rows", "_standing", "_suffixes")
+    __slots__ = ("_listed", "_made", "_proxy_rows", "_retractions", "_standing", "_suffixes")
 
-    def __init__(self, domains: Domains) -> None:
+    def __init__(self, domains: Domains, retractions: Retractions | None = None) -> None:
+        self._retractions = retractions or Retractions()
         listed = (
             *_listed(domains.always, VerdictKind.HOSTED, "domains.always"),
             *_listed(domains.never, VerdictKind.NOT_HOSTED, "domains.never"),
@@ -99,6 +101,7 @@ class DomainTable:
         self._standing = standing
         self._proxy_rows = {host for host, why in standing.items() if why is Standing.PROXY_ROW}
         self._made = dict(self._listed)
+        self._retractions.retract_everything()
 
     def replace_proxy_rows(self, rows: Iterable[str]) -> frozenset[str]:
         """The proxy's own rows are these now: take in the new ones, and out those that are gone.
@@ -130,6 +133,7 @@ class DomainTable:
             self._standing[host] = standing
         if host not in self._listed:
             self._made.pop(host, None)
+            self._retractions.retract(host)
 
     def _suffix_of(self, text: str) -> Verdict | None:
         """The longest suffix that ends `text`."""

@@ -1,13 +1,15 @@
 """The PDB face: requests of Kamailio's module `pdb`, answered from `Lookup`."""
 
 import socket
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from fastvhost.coalesce import Flight
 from fastvhost.config import Endpoint, Listen
+from fastvhost.faces.batch import Client
+from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.owed import OwedReplies
-from fastvhost.faces.pdb_codec import read_request, write_reply
-from fastvhost.faces.udp import Client, DatagramLoop
+from fastvhost.faces.pdb_codec import ID_AT, read_request, write_reply
+from fastvhost.faces.udp import DatagramLoop
 from fastvhost.host import parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict, VerdictKind
@@ -29,7 +31,7 @@ class PdbFace:
     def __init__(self, sock: socket.socket, listen: Listen, lookup: Lookup) -> None:
         self._lookup = lookup
         self._owed = OwedReplies(listen.answer_within)
-        self.datagrams = DatagramLoop(sock, allow=listen.allow, answer=self._answer)
+        self.datagrams = DatagramLoop(sock, allow=listen.allow, answer=self._answer, id_at=ID_AT)
         self.counters = PdbCounters()
 
     @property
@@ -37,12 +39,26 @@ class PdbFace:
         """Where it listens."""
         return self.datagrams.endpoint
 
+    def retract(self, host: str) -> None:
+        """Repeat nothing more about a host."""
+        self.datagrams.table.retract(host)
+
+    def retract_everything(self) -> None:
+        """Repeat nothing more."""
+        self.datagrams.table.retract_everything()
+
+    def close(self) -> None:
+        """Give back what it holds beside the socket."""
+        self.datagrams.close()
+
     def counts(self) -> dict[str, int]:
         """Every counter by name."""
-        replies = {f"replies.{kind.name.lower()}": self.counters.replies[kind] for kind in VerdictKind}
+        replies = {
+            f"replies.{kind.name.lower()}": self.counters.replies[kind] + self.datagrams.repeated(kind)
+            for kind in VerdictKind
+        }
         return {
-            **asdict(self.datagrams.counters),
-            "dropped": self.datagrams.dropped(),
+            **self.datagrams.counts(),
             "not_pdb": self.counters.not_pdb,
             "overdue": self._owed.overdue,
             **replies,
@@ -67,7 +83,21 @@ class PdbFace:
             self._owed.owe(decided, lambda verdict: self._reply_later(request, client, verdict), now)
             return None
         self.counters.replies[decided.kind] += 1
-        return write_reply(request, decided.kind)
+        reply = write_reply(request, decided.kind)
+        until = self._lookup.stands_until(decided, now)
+        if until > now:
+            self.datagrams.table.put(
+                decided.host,
+                Repeated(
+                    key=key_of(request, ID_AT),
+                    reply=reply,
+                    kind=decided.kind,
+                    until=until,
+                    expires=decided.expires,
+                ),
+                now,
+            )
+        return reply
 
     def _decide(self, name: bytes, now: float) -> Verdict | Flight:
         """Take `HOST` or `HOST SOURCE` apart and ask.

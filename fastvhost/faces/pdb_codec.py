@@ -10,10 +10,13 @@ from struct import Struct
 
 from fastvhost.model import VerdictKind
 
-__all__ = ["MAX_NAME", "read_reply", "read_request", "write_reply", "write_request"]
+__all__ = ["ID_AT", "MAX_NAME", "read_reply", "read_request", "write_reply", "write_request"]
 
 MAX_NAME = 246
 """Octets of the longest name whose reply still has a length of one octet."""
+
+ID_AT = 4
+"""Where the two octets of the id stand."""
 
 _REQUEST = b"\x01\x00\x00"
 _REPLY = b"\x01\x01\x01"

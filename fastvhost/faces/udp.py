@@ -1,14 +1,13 @@
-"""The datagram loop: drains a socket in batches and answers what can be answered at once.
+"""The datagram loop: takes datagrams in batches and has answered at once what can be.
 
-Knows sockets and clients' addresses, nothing of what the octets mean. One `await` serves a whole batch:
+Knows sockets and clients' addresses, nothing of what the octets mean. One `await` serves several batches:
 Trio's own `recvfrom` and `sendto` cost several times what answering costs.
 """
 
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from ipaddress import ip_address
+from dataclasses import asdict
 from struct import Struct
 from typing import NoReturn
 
@@ -16,21 +15,22 @@ import trio
 
 from fastvhost.config import Endpoint, Network
 from fastvhost.errors import ListenError
-from fastvhost.host import normalised_address
+from fastvhost.faces.batch import Batch, Client, PlainBatch
+from fastvhost.faces.compiled import CompiledBatch, NotCompiledError
+from fastvhost.faces.mmsg_batch import MmsgBatch
+from fastvhost.faces.reply_table import PLACES, ReplyTable
+from fastvhost.model import VerdictKind
 
-__all__ = ["Answerer", "Client", "DatagramCounters", "DatagramLoop", "bind_udp"]
-
-Client = tuple[str, int] | tuple[str, int, int, int]
-"""A socket address as `recvfrom` gives it."""
+__all__ = ["Answerer", "DatagramLoop", "bind_udp", "open_batch"]
 
 Answerer = Callable[[bytes, Client, float], bytes | None]
 """Octets, client, now → the reply, or None when there is none or it comes later. Never raises."""
 
-_BATCH = 128
-"""Datagrams between two looks at the rest of the program: about a millisecond of work."""
+_MOST_UNREPEATED = 128
+"""Datagrams that somebody has to look at, between two looks at the rest of the program: about a
+millisecond of work."""
 
-_MAX_DATAGRAM = 4096
-"""Octets that are read of a datagram; no face has a request as long."""
+_MOST_TURNS = 8
 
 _RECEIVE_BUFFER = 8 * 1024 * 1024
 """Octets that are asked of the kernel: some 10,000 small datagrams, a pause of 50 ms at full rate."""
@@ -42,17 +42,6 @@ _SO_MEMINFO = 55
 _MEMINFO = Struct("9I")
 _MEMINFO_DROPS = 8
 """Linux, include/uapi/linux/sock_diag.h: SK_MEMINFO_DROPS."""
-
-
-@dataclass(slots=True)
-class DatagramCounters:
-    """Plain integers, since the hot path counts."""
-
-    received: int = 0
-    sent: int = 0
-    not_allowed: int = 0
-    receive_errors: int = 0
-    send_errors: int = 0
 
 
 def bind_udp(endpoint: Endpoint) -> socket.socket:
@@ -84,15 +73,39 @@ def _enlarge_receive_buffer(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
-class DatagramLoop:
-    """One bound socket and its clients."""
+def open_batch(sock: socket.socket, id_at: int) -> Batch:
+    """The fastest batch that this installation and platform have."""
+    for kind in (CompiledBatch, MmsgBatch):
+        try:
+            return kind(sock, id_at, PLACES)
+        except (NotCompiledError, AttributeError):
+            continue
+    return PlainBatch(sock, id_at, PLACES)
 
-    def __init__(self, sock: socket.socket, *, allow: Sequence[Network], answer: Answerer) -> None:
+
+class DatagramLoop:
+    """One bound socket and its clients.
+
+    `id_at` is where the two octets stand by which a client tells its requests apart. What is put into
+    `table` is repeated to every client that is allowed; the rest is for `answer`.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        allow: Sequence[Network],
+        answer: Answerer,
+        id_at: int,
+        batch: Callable[[socket.socket, int], Batch] = open_batch,
+    ) -> None:
         self._sock = sock
         self._allow = tuple(allow)
         self._answer = answer
-        self._allowed_before: set[str] = set()
-        self.counters = DatagramCounters()
+        self._batch = batch(sock, id_at)
+        self._allowed_before: set[str | bytes] = set()
+        self._not_allowed = 0
+        self.table = ReplyTable(self._batch.entries)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -100,7 +113,20 @@ class DatagramLoop:
         address, port, *_ = self._sock.getsockname()
         return Endpoint(address, port)
 
-    def dropped(self) -> int:
+    def counts(self) -> dict[str, int]:
+        """Every counter by name."""
+        return {
+            **asdict(self._batch.counters()),
+            "not_allowed": self._not_allowed,
+            "dropped": self._dropped(),
+            "repeated": sum(map(self._batch.repeated, VerdictKind)),
+        }
+
+    def repeated(self, kind: VerdictKind) -> int:
+        """How many replies of this kind were repeated from the table."""
+        return self._batch.repeated(kind)
+
+    def _dropped(self) -> int:
         """Datagrams that the kernel threw away because the receive buffer was full."""
         try:
             memory = self._sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
@@ -110,42 +136,42 @@ class DatagramLoop:
 
     async def serve(self) -> NoReturn:
         """Receive and answer until cancelled. An error on one datagram ends nothing."""
-        counters = self.counters
-        receive = self._sock.recvfrom
-        answer = self._answer
         while True:
             await trio.lowlevel.wait_readable(self._sock)
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        batch, answer = self._batch, self._answer
+        unrepeated = 0
+        for _ in range(_MOST_TURNS):
             now = trio.current_time()
-            for _ in range(_BATCH):
-                try:
-                    octets, client = receive(_MAX_DATAGRAM)
-                except BlockingIOError:
-                    break
-                except OSError:
-                    counters.receive_errors += 1
-                    break
-                counters.received += 1
-                if client[0] not in self._allowed_before and not self._allows(client[0]):
-                    counters.not_allowed += 1
+            rest = batch.turn(now)
+            for octets, client in rest:
+                if batch.host(client) not in self._allowed_before and not self._allows(client):
+                    self._not_allowed += 1
                     continue
                 reply = answer(octets, client, now)
                 if reply is not None:
-                    self.send(reply, client)
+                    batch.send(reply, client)
+            unrepeated += len(rest)
+            if not batch.full or unrepeated >= _MOST_UNREPEATED:
+                break
 
     def send(self, octets: bytes, client: Client) -> None:
         """Send now or not at all: a full buffer or an unreachable client must hold up nobody else."""
-        try:
-            self._sock.sendto(octets, client)
-        except OSError:
-            self.counters.send_errors += 1
-        else:
-            self.counters.sent += 1
+        self._batch.send(octets, client)
 
-    def _allows(self, address: str) -> bool:
-        client = normalised_address(ip_address(address))
-        if not any(client in network for network in self._allow):
+    def close(self) -> None:
+        """Give back what it holds beside the socket; only after `serve` has ended."""
+        self._batch.close()
+
+    def _allows(self, client: Client) -> bool:
+        address = self._batch.address(client)
+        if not any(address in network for network in self._allow):
             return False
         if len(self._allowed_before) >= _MAX_KNOWN_CLIENTS:
             self._allowed_before.clear()
-        self._allowed_before.add(address)
+            self._batch.forget_allowed()
+        self._allowed_before.add(self._batch.host(client))
+        self._batch.allow(client)
         return True

@@ -1,0 +1,150 @@
+"""Datagrams many at a time: out of a socket, repeated replies straight back, the rest to the caller.
+
+What a batch is, and its form for every platform: one system call a datagram.
+"""
+
+import socket
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+from fastvhost.faces.entries import Entries, PythonEntries
+from fastvhost.host import Address, normalised_address
+from fastvhost.model import VerdictKind
+
+__all__ = ["BATCH", "MAX_DATAGRAM", "Batch", "Client", "DatagramCounters", "PlainBatch"]
+
+Client = Any
+"""Who sent a datagram, in the form of the batch that received it: only that batch looks into it."""
+
+BATCH = 64
+"""Datagrams of one turn."""
+
+MAX_DATAGRAM = 1024
+"""Octets that are read of a datagram; no face has a request as long."""
+
+
+@dataclass(slots=True)
+class DatagramCounters:
+    """Plain integers, since the hot path counts."""
+
+    received: int = 0
+    sent: int = 0
+    receive_errors: int = 0
+    send_errors: int = 0
+
+
+class Batch(Protocol):
+    """A socket whose datagrams are taken in turns."""
+
+    full: bool
+    """Whether the last turn was a whole batch, so that more may be waiting."""
+
+    @property
+    def entries(self) -> Entries:
+        """The replies that are repeated, to clients that were allowed."""
+        ...
+
+    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+        """Take what is there, at most `BATCH`; return what no reply was repeated for. Never raises."""
+        ...
+
+    def send(self, octets: bytes, client: Client) -> None:
+        """Send now or not at all: a full buffer or an unreachable client must hold up nobody else."""
+        ...
+
+    def address(self, client: Client) -> Address:
+        """The client's address."""
+        ...
+
+    def host(self, client: Client) -> str | bytes:
+        """What is the same for all clients at one address."""
+        ...
+
+    def allow(self, client: Client) -> None:
+        """From now on repeat replies to the client's address."""
+        ...
+
+    def forget_allowed(self) -> None:
+        """Repeat replies to nobody, until some are allowed again."""
+        ...
+
+    def counters(self) -> DatagramCounters:
+        """As they are now."""
+        ...
+
+    def repeated(self, kind: VerdictKind) -> int:
+        """How many replies of this kind were repeated."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds beside the socket, which is its owner's to close."""
+        ...
+
+
+class PlainBatch:
+    """One system call a datagram."""
+
+    def __init__(self, sock: socket.socket, id_at: int, places: int) -> None:
+        self._sock = sock
+        self._allowed: set[str] = set()
+        self._counters = DatagramCounters()
+        self.entries = PythonEntries(id_at, places)
+        self.full = False
+
+    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+        """See `Batch`."""
+        receive, repeat, allowed = self._sock.recvfrom, self.entries.repeat, self._allowed
+        rest: list[tuple[bytes, Client]] = []
+        self.full = True
+        for _ in range(BATCH):
+            try:
+                octets, client = receive(MAX_DATAGRAM)
+            except OSError as error:
+                self.full = False
+                if not isinstance(error, BlockingIOError):
+                    self._counters.receive_errors += 1
+                break
+            self._counters.received += 1
+            reply = repeat(octets, now) if client[0] in allowed else None
+            if reply is None:
+                rest.append((octets, client))
+            else:
+                self.send(reply, client)
+        return rest
+
+    def send(self, octets: bytes, client: Client) -> None:
+        """See `Batch`."""
+        try:
+            self._sock.sendto(octets, client)
+        except OSError:
+            self._counters.send_errors += 1
+        else:
+            self._counters.sent += 1
+
+    def address(self, client: Client) -> Address:
+        """See `Batch`."""
+        return normalised_address(ip_address(client[0]))
+
+    def host(self, client: Client) -> str:
+        """See `Batch`."""
+        return str(client[0])
+
+    def allow(self, client: Client) -> None:
+        """See `Batch`."""
+        self._allowed.add(self.host(client))
+
+    def forget_allowed(self) -> None:
+        """See `Batch`."""
+        self._allowed.clear()
+
+    def counters(self) -> DatagramCounters:
+        """See `Batch`."""
+        return self._counters
+
+    def repeated(self, kind: VerdictKind) -> int:
+        """See `Batch`."""
+        return self.entries.repeats[kind]
+
+    def close(self) -> None:
+        """See `Batch`."""

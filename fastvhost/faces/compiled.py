@@ -1,0 +1,204 @@
+"""A batch in compiled code, `batch.c`, where the installation could compile it.
+
+`python -m fastvhost.faces.compiled` compiles it beside this file.
+"""
+
+import ctypes
+import secrets
+import socket
+from ctypes import c_double, c_int32, c_uint32, c_uint64, c_void_p
+from ipaddress import ip_address
+from pathlib import Path
+
+from fastvhost.faces.batch import BATCH, Client, DatagramCounters
+from fastvhost.faces.entries import Repeated
+from fastvhost.faces.mmsg import ADDRESS
+from fastvhost.faces.mmsg_batch import address_octets
+from fastvhost.host import Address, normalised_address
+from fastvhost.model import VerdictKind
+
+__all__ = ["LIBRARY", "CompiledBatch", "NotCompiledError"]
+
+LIBRARY = Path(__file__).with_name("libbatch.so")
+
+_ABI = 1
+"""Which `batch.c` this was written for."""
+
+_REQUEST = 1024
+_KINDS = 8
+
+
+class NotCompiledError(Exception):
+    """There is no compiled form here that fits."""
+
+
+class _Counters(ctypes.Structure):
+    _fields_ = (
+        ("received", c_uint64),
+        ("sent", c_uint64),
+        ("receive_errors", c_uint64),
+        ("send_errors", c_uint64),
+        ("repeated", c_uint64 * _KINDS),
+    )
+
+
+class _Head(ctypes.Structure):
+    """The part of `batch` that is shared: what was left by the last turn."""
+
+    _fields_ = (
+        ("counters", _Counters),
+        ("left", c_int32 * BATCH),
+        ("lengths", c_uint32 * BATCH),
+        ("name_lengths", c_uint32 * BATCH),
+        ("names", (ctypes.c_uint8 * ADDRESS) * BATCH),
+        ("requests", (ctypes.c_uint8 * _REQUEST) * BATCH),
+    )
+
+
+_OCTETS = (ctypes.c_char_p, c_uint32)
+
+_SIGNATURES = {
+    "batch_abi": (c_int32, ()),
+    "batch_open": (c_void_p, (c_int32, c_uint32, c_uint32, c_uint64, c_uint64)),
+    "batch_close": (None, (c_void_p,)),
+    "batch_turn": (c_int32, (c_void_p, c_double, c_void_p)),
+    "batch_send": (None, (c_void_p, ctypes.c_char_p, c_uint32, ctypes.c_char_p, c_uint32)),
+    "batch_allow": (None, (c_void_p, ctypes.c_char_p, c_uint32)),
+    "batch_forget_allowed": (None, (c_void_p,)),
+    "batch_find": (c_int32, (c_void_p, ctypes.c_char_p, c_uint32)),
+    "batch_drop": (None, (c_void_p, c_int32)),
+    "batch_clear": (None, (c_void_p,)),
+    "batch_put": (
+        c_int32,
+        (c_void_p, c_int32, *_OCTETS, *_OCTETS, c_uint32, *[c_double] * 2, *[c_uint32] * 2),
+    ),
+}
+
+
+def _library() -> ctypes.PyDLL:
+    try:
+        # PyDLL keeps the interpreter's lock: no call here waits, and to give it away may cost 5 ms.
+        library = ctypes.PyDLL(str(LIBRARY))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        raise NotCompiledError(str(error)) from error
+    if library.batch_abi() != _ABI:
+        raise NotCompiledError(f"{LIBRARY} is of another version: compile it again")
+    return library
+
+
+class CompiledBatch:
+    """See `fastvhost.faces.batch.Batch`.
+
+    Raises:
+        NotCompiledError: see there.
+    """
+
+    def __init__(self, sock: socket.socket, id_at: int, places: int) -> None:
+        self._library = _library()
+        seeds = secrets.randbits(64), secrets.randbits(64)
+        self._batch: int | None = self._library.batch_open(sock.fileno(), id_at, places, *seeds)
+        if not self._batch:
+            raise MemoryError("no room for a table of replies")
+        self._head = _Head.from_address(self._batch)
+        octets = memoryview((ctypes.c_uint8 * ctypes.sizeof(_Head)).from_address(self._batch)).cast("B")
+        self._requests = octets[_Head.requests.offset :]
+        self._names = octets[_Head.names.offset :]
+        self._left = c_int32()
+        self._left_at = ctypes.addressof(self._left)
+        self.full = False
+
+    @property
+    def entries(self) -> "CompiledBatch":
+        """See `Batch`."""
+        return self
+
+    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+        """See `Batch`."""
+        self.full = self._library.batch_turn(self._batch, now, self._left_at) == BATCH
+        count = self._left.value
+        if not count:
+            return []
+        head, requests, names = self._head, self._requests, self._names
+        lengths, name_lengths = head.lengths, head.name_lengths
+        return [
+            (
+                bytes(requests[slot * _REQUEST : slot * _REQUEST + lengths[slot]]),
+                bytes(names[slot * ADDRESS : slot * ADDRESS + name_lengths[slot]]),
+            )
+            for slot in head.left[:count]
+        ]
+
+    def send(self, octets: bytes, client: Client) -> None:
+        """See `Batch`."""
+        self._library.batch_send(self._batch, octets, len(octets), client, len(client))
+
+    def address(self, client: Client) -> Address:
+        """See `Batch`."""
+        return normalised_address(ip_address(address_octets(client)))
+
+    def host(self, client: Client) -> bytes:
+        """See `Batch`."""
+        return address_octets(client)
+
+    def allow(self, client: Client) -> None:
+        """See `Batch`."""
+        self._library.batch_allow(self._batch, client, len(client))
+
+    def forget_allowed(self) -> None:
+        """See `Batch`."""
+        self._library.batch_forget_allowed(self._batch)
+
+    def counters(self) -> DatagramCounters:
+        """See `Batch`."""
+        counts = self._head.counters
+        return DatagramCounters(
+            received=counts.received,
+            sent=counts.sent,
+            receive_errors=counts.receive_errors,
+            send_errors=counts.send_errors,
+        )
+
+    def repeated(self, kind: VerdictKind) -> int:
+        """See `Batch`."""
+        return int(self._head.counters.repeated[kind])
+
+    def put(self, number: int, repeated: Repeated) -> bool:
+        """See `Entries`."""
+        first, second, *_ = (*repeated.ttl_at, 0, 0)
+        kept = self._library.batch_put(
+            self._batch,
+            number,
+            repeated.key,
+            len(repeated.key),
+            repeated.reply,
+            len(repeated.reply),
+            repeated.kind,
+            repeated.until,
+            repeated.expires,
+            first,
+            second,
+        )
+        return bool(kept)
+
+    def drop(self, number: int) -> None:
+        """See `Entries`."""
+        self._library.batch_drop(self._batch, number)
+
+    def clear(self) -> None:
+        """See `Entries`."""
+        self._library.batch_clear(self._batch)
+
+    def find(self, key: bytes) -> int | None:
+        """See `Entries`."""
+        number = int(self._library.batch_find(self._batch, key, len(key)))
+        return None if number < 0 else number
+
+    def close(self) -> None:
+        """See `Batch`. What comes after is of no effect."""
+        batch, self._batch = self._batch, None
+        if batch:
+            self._head = _Head.from_buffer_copy(self._head)
+            self._library.batch_close(batch)
