@@ -937,3 +937,58 @@ async def test_decide_beyond_source_queries_a_known_domain_that_fell_due_is_look
     assert world.flight(HOST).provisional.kind is VerdictKind.HOSTED
     assert world.counters.limited_queries == 1
     assert world.counters.refreshes == 1
+# Answers that stand without asking
+
+
+def stands(world: World, verdict: Verdict, now: float) -> float:
+    return world.lookup.stands_until(verdict, now)
+
+
+async def test_stands_hosted_verdict_until_it_is_to_be_looked_up_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await world.learn(HOSTED)
+    assert stands(world, world.at_once(now=1.0), 1.0) == 11.0
+    assert stands(world, world.at_once(now=85.0), 85.0) == 90.0
+    refreshing = world.at_once(now=90.0)
+    assert stands(world, refreshing, 90.0) <= 90.0
+
+
+async def test_stands_negative_verdict_until_it_expires(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await world.learn(NOT_HOSTED)
+    assert stands(world, world.at_once(now=1.0), 1.0) == 11.0
+    assert stands(world, world.at_once(now=95.0), 95.0) == 100.0
+
+
+async def test_stands_not_a_verdict_that_was_replaced_or_is_in_no_cache(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await world.learn(HOSTED)
+    verdict = world.at_once(now=1.0)
+    world.cache.forget(HOST)
+    assert stands(world, verdict, 1.0) <= 1.0
+    assert stands(world, world.at_once("foo_bar"), 0.0) <= 0.0
+    assert stands(world, world.at_once("192.0.2.10"), 0.0) <= 0.0
+
+
+async def test_stands_not_a_stale_answer_since_every_asker_is_to_try_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await world.learn(HOSTED)
+    world.cache.settle(HOST, FAILED, 100.0)
+    stale = world.at_once(now=101.0)
+    assert stale.reason.startswith("stale")
+    assert stands(world, stale, 101.0) <= 101.0
+
+
+async def test_stands_the_operators_word_for_ten_seconds(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, domains=Domains(always=(HOST,)))
+    assert stands(world, world.at_once(now=5.0), 5.0) == 15.0

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from fastvhost.config import Endpoint
+from fastvhost.domains.table import Standing
 from fastvhost.faces.pdb_codec import write_reply, write_request
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
@@ -166,15 +167,39 @@ async def test_waiters_over_the_cap_are_told_pending_at_once() -> None:
         assert service.counters()["lookup.pending_waiters"] == 2
 
 
-async def test_send_that_fails_harms_nobody_else() -> None:
-    """Port 0 cannot be sent to: a datagram that claims to come from there cannot be answered."""
+async def test_answer_is_repeated_until_it_is_retracted() -> None:
     async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
-        pdb = service._pdb
-        assert pdb is not None
-        pdb.datagrams.send(b"anything", ("127.0.0.1", 0))
-        assert service.counters()["pdb.send_errors"] == 1
         with PdbClient(pdb_of(service)) as client:
-            assert await client.ask("192.0.2.1") is VerdictKind.NOT_HOSTED
+            kinds = [await client.ask("hosted.example") for _ in range(5)]
+            assert kinds == [VerdictKind.HOSTED] * 5
+            # The walk's, the cache's, which is kept for repeating, and then the table's.
+            assert service.counters()["pdb.repeated"] == 3
+            assert service.counters()["pdb.replies.hosted"] == 5
+            service._lookup._table.enter("hosted.example", Standing.REJECTED)
+            assert await client.ask("hosted.example") is VerdictKind.NOT_HOSTED
+            service._lookup._table.leave("hosted.example")
+            assert await client.ask("hosted.example") is VerdictKind.HOSTED
+            service._lookup._table.replace_all({"hosted.example": Standing.REJECTED})
+            assert await client.ask("hosted.example") is VerdictKind.NOT_HOSTED
+
+
+async def test_domain_that_the_cache_forgets_is_repeated_no_more() -> None:
+    async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
+        with PdbClient(pdb_of(service)) as client:
+            for _ in range(3):
+                assert await client.ask("hosted.example") is VerdictKind.HOSTED
+            queries = lab.total
+            service._cache.forget("hosted.example")
+            assert await client.ask("hosted.example") is VerdictKind.HOSTED
+            assert lab.total > queries
+
+
+async def test_each_source_and_spelling_is_repeated_with_its_own_name() -> None:
+    async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
+        with PdbClient(pdb_of(service)) as client:
+            for name in ("hosted.example", "HOSTED.example", "hosted.example 192.0.2.1", "hosted.example."):
+                for _ in range(3):
+                    assert await client.ask(name) is VerdictKind.HOSTED
 
 
 @pytest.mark.parametrize("address", ["::1", "::"])

@@ -1,0 +1,67 @@
+"""Retractions: who changes its mind says so to every listener."""
+
+from collections.abc import Callable
+
+import pytest
+
+from fastvhost.cache import VerdictCache
+from fastvhost.config import Cache, Domains
+from fastvhost.domains.table import DomainTable, Standing
+from fastvhost.model import Finding, VerdictKind
+from fastvhost.retractions import Retractions
+
+HOST = "example.com"
+
+
+class Told:
+    """What listeners hear."""
+
+    def __init__(self) -> None:
+        self.hosts: list[str] = []
+        self.everything = 0
+        self.retractions = Retractions()
+        for _ in range(2):
+            self.retractions.listen(host=self.hosts.append, everything=self._count)
+
+    def _count(self) -> None:
+        self.everything += 1
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.enter(HOST, Standing.LEARNED),
+        lambda table: table.leave(HOST),
+        lambda table: table.enter(HOST, Standing.REJECTED),
+        lambda table: table.replace_proxy_rows([HOST]),
+    ],
+    ids=["learned", "left", "rejected", "row"],
+)
+def test_table_that_changes_a_host_retracts_it(told: Told, change: Callable[[DomainTable], object]) -> None:
+    table = DomainTable(Domains(), told.retractions)
+    table.enter(HOST, Standing.PENDING)
+    told.hosts.clear()
+    change(table)
+    assert told.hosts == [HOST, HOST]
+
+
+def test_table_that_is_loaded_anew_retracts_everything(told: Told) -> None:
+    DomainTable(Domains(), told.retractions).replace_all({})
+    assert told.everything == 2
+
+
+@pytest.mark.parametrize("kind", [VerdictKind.HOSTED, VerdictKind.NOT_HOSTED, VerdictKind.UNDETERMINED])
+def test_cache_that_settles_a_host_retracts_what_was_said_before(told: Told, kind: VerdictKind) -> None:
+    cache = VerdictCache(Cache(), told.retractions)
+    cache.settle(HOST, Finding(kind=kind, ttl=10.0, reason=""), 0.0)
+    assert told.hosts == [HOST, HOST]
+
+
+def test_cache_that_forgets_a_host_retracts_it(told: Told) -> None:
+    VerdictCache(Cache(), told.retractions).forget(HOST)
+    assert told.hosts == [HOST, HOST]
