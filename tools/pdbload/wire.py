@@ -3,17 +3,15 @@
 Both wires fill the same buffer, so that what is made of the replies is one code.
 """
 
-import ctypes
-import errno
-import os
 import select
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from fastvhost.config import Endpoint
+from fastvhost.faces.mmsg import Messages, SystemCalls
 from tools.pdbload.ring import RequestRing
 
 __all__ = ["BATCH", "SLOT", "BatchedWire", "PlainWire", "Wire", "open_wire"]
@@ -78,91 +76,24 @@ class PlainWire:
         select.select([self._sock], [], [], seconds)
 
 
-class _Vector(ctypes.Structure):
-    """`struct iovec`."""
-
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
-
-
-class _Header(ctypes.Structure):
-    """`struct msghdr`."""
-
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_length", ctypes.c_uint),
-        ("vectors", ctypes.c_void_p),
-        ("vector_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_length", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Message(ctypes.Structure):
-    """`struct mmsghdr`, the same on Linux and FreeBSD."""
-
-    _fields_ = (("header", _Header), ("length", ctypes.c_uint))
-
-
-class _Messages:
-    """An array of message headers over a buffer, one for each `stride` octets of it."""
-
-    def __init__(self, octets: bytearray, stride: int, lengths: Sequence[int]) -> None:
-        self._octets = (ctypes.c_char * len(octets)).from_buffer(octets)
-        start = ctypes.addressof(self._octets)
-        self._vectors = (_Vector * len(lengths))(
-            *(_Vector(start + number * stride, length) for number, length in enumerate(lengths))
-        )
-        first_vector = ctypes.addressof(self._vectors)
-        headers = (
-            _Header(vectors=first_vector + number * ctypes.sizeof(_Vector), vector_count=1)
-            for number in range(len(lengths))
-        )
-        self._headers = (_Message * len(lengths))(*(_Message(header) for header in headers))
-        self._start = ctypes.addressof(self._headers)
-        word = ctypes.sizeof(ctypes.c_uint)
-        words = memoryview(self._headers).cast("B").cast("I")
-        self._lengths = words[_Message.length.offset // word :: ctypes.sizeof(_Message) // word]
-
-    def at(self, number: int) -> ctypes.c_void_p:
-        """The address of message `number`."""
-        return ctypes.c_void_p(self._start + number * ctypes.sizeof(_Message))
-
-    def lengths(self, count: int) -> list[int]:
-        """The octets of each of the first `count` messages, as the kernel noted them."""
-        return self._lengths[:count].tolist()
-
-
 class BatchedWire(PlainWire):
     """Up to `BATCH` datagrams a system call; the headers of all messages are prebuilt as well."""
 
     def __init__(self, sock: socket.socket, ring: RequestRing) -> None:
         super().__init__(sock, ring)
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._sendmmsg = libc.sendmmsg
-        self._recvmmsg = libc.recvmmsg
+        self._calls = SystemCalls()
         self._fd = sock.fileno()
-        self._outgoing = _Messages(ring.octets, ring.stride, ring.lengths)
-        self._incoming = _Messages(self.replies, SLOT, [SLOT] * BATCH)
+        self._outgoing = Messages(ring.octets, ring.stride, ring.lengths)
+        self._incoming = Messages(self.replies, SLOT, [SLOT] * BATCH)
 
     def send(self, first: int, count: int) -> int:
         """See `Wire`."""
-        return _checked(self._sendmmsg(self._fd, self._outgoing.at(first), count, 0))
+        return self._calls.send(self._fd, self._outgoing, first, count, 0)
 
     def receive(self) -> list[int]:
         """See `Wire`."""
-        messages = self._incoming.at(0)
-        received = _checked(self._recvmmsg(self._fd, messages, BATCH, socket.MSG_DONTWAIT, None))
-        return self._incoming.lengths(received)
-
-
-def _checked(returned: int) -> int:
-    if returned >= 0:
-        return returned
-    error = ctypes.get_errno()
-    if error == errno.EAGAIN:
-        return 0
-    raise OSError(error, os.strerror(error))
+        received = self._calls.receive(self._fd, self._incoming, BATCH, socket.MSG_DONTWAIT)
+        return self._incoming.received[:received].tolist()
 
 
 @contextmanager
