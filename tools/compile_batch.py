@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface  # type: ignore[import-not-found]
 except ImportError:  # run by hand
     BuildHookInterface = object
 
@@ -23,11 +23,11 @@ LIBRARY = SOURCE.with_name("libbatch.so")
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 
-def compile_batch() -> str | None:
+def compile_batch(library: Path = LIBRARY) -> str | None:
     """Make the library; or return in one line why there is none, and leave none."""
-    made = LIBRARY.with_suffix(f".{os.getpid()}")
+    made = library.with_suffix(f".{os.getpid()}")
     command = [*shlex.split(os.environ.get("CC", "cc")), *_FLAGS, "-o", str(made), str(SOURCE)]
-    LIBRARY.unlink(missing_ok=True)
+    library.unlink(missing_ok=True)
     if not sys.platform.startswith("linux"):
         return "the compiled form is for Linux only"
     try:
@@ -37,11 +37,11 @@ def compile_batch() -> str | None:
     except subprocess.CalledProcessError as error:
         made.unlink(missing_ok=True)
         return f"{shlex.join(command)}: exit status {error.returncode}: {error.stderr.strip()[-300:]}"
-    made.replace(LIBRARY)  # whoever has the old one loaded keeps it
+    made.replace(library)  # whoever has the old one loaded keeps it
     return None
 
 
-class CompileBatchHook(BuildHookInterface):
+class CompileBatchHook(BuildHookInterface):  # type: ignore[misc]
     """Hatch's: a wheel that has the library is for this platform, one without it for all."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
