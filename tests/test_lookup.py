@@ -937,6 +937,8 @@ async def test_decide_beyond_source_queries_a_known_domain_that_fell_due_is_look
     assert world.flight(HOST).provisional.kind is VerdictKind.HOSTED
     assert world.counters.limited_queries == 1
     assert world.counters.refreshes == 1
+
+
 # Answers that stand without asking
 
 
@@ -992,3 +994,11 @@ async def test_stands_the_operators_word_for_ten_seconds(
 ) -> None:
     world = World(nursery, domains=Domains(always=(HOST,)))
     assert stands(world, world.at_once(now=5.0), 5.0) == 15.0
+
+
+async def test_stands_nothing_while_queries_are_charged_for(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, limits=replace(PLENTY, source_queries=100.0))
+    await world.learn(HOSTED)
+    assert stands(world, world.at_once(now=1.0), 1.0) <= 1.0
