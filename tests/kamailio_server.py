@@ -1,6 +1,7 @@
-"""A real Kamailio on loopback with the tables that fastvhost fills, for as long as a block lasts."""
+"""A real Kamailio on loopback with whatever script a test has, for as long as a block lasts."""
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -8,11 +9,23 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
 
-__all__ = ["Kamailio", "KamailioError", "create_tables", "running_kamailio"]
+__all__ = [
+    "RPC",
+    "Kamailio",
+    "KamailioError",
+    "SipReply",
+    "create_tables",
+    "domain_script",
+    "running_kamailio",
+]
+
+RPC = "udp:127.0.0.1:8090"
+"""Stands in a script, as in the documents, for the JSON-RPC socket that Kamailio gets."""
 
 _LOOPBACK = "127.0.0.1"
 _SCRIPTS = Path("/usr/share/kamailio/db_sqlite")
@@ -23,17 +36,20 @@ _STARTS = 3
 _POLLS = 500
 _POLL_SECONDS = 0.02
 
-_CONFIG = """#!KAMAILIO
+_GLOBALS = """#!KAMAILIO
 debug=1
 log_stderror=yes
 fork=yes
-children=1
+children={children}
 disable_tcp=yes
 auto_aliases=no
 listen=udp:{address}:{sip_port}
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/:/usr/lib/kamailio/modules/"
 loadmodule "pv.so"
 loadmodule "sl.so"
+"""
+
+_DOMAINS = """
 loadmodule "db_sqlite.so"
 loadmodule "domain.so"
 loadmodule "htable.so"
@@ -58,6 +74,21 @@ request_route {{
 """
 
 
+def domain_script(database: Path) -> str:
+    """Says by `is_domain_local` what is in the `domain` table of an SQLite file, and what is in an htable."""
+    return _DOMAINS.format(database=database, rpc=RPC)
+
+
+@dataclass(frozen=True, slots=True)
+class SipReply:
+    """The first reply to a request."""
+
+    status: int
+    reason: str
+    retry_after: int | None
+    """Seconds."""
+
+
 class KamailioError(Exception):
     """Kamailio did not start; carries its log."""
 
@@ -73,10 +104,11 @@ def create_tables(database: Path) -> None:
 class Kamailio:
     """One configuration on fixed ports; the process that runs it may be stopped and started again."""
 
-    def __init__(self, folder: Path, *, database: Path, unix: bool) -> None:
+    def __init__(self, folder: Path, script: str, *, unix: bool, children: int) -> None:
         self._folder = folder
+        self._script = script
         self._unix = unix
-        self._database = database
+        self._children = children
         self._process: subprocess.Popen[bytes] | None = None
         self.sip_port = 0
         self.rpc = ""
@@ -87,14 +119,9 @@ class Kamailio:
         self.sip_port = _free_port()
         path = self._folder / "rpc.sock"
         self.rpc = f"unix:{path}" if self._unix else f"udp:{_LOOPBACK}:{_free_port()}"
-        (self._folder / "kamailio.cfg").write_text(
-            _CONFIG.format(
-                address=_LOOPBACK,
-                sip_port=self.sip_port,
-                database=self._database,
-                rpc=path if self._unix else self.rpc,
-            )
-        )
+        settings = _GLOBALS.format(address=_LOOPBACK, sip_port=self.sip_port, children=self._children)
+        script = self._script.replace(RPC, str(path) if self._unix else self.rpc)
+        (self._folder / "kamailio.cfg").write_text(settings + script)
 
     def start(self) -> None:
         """Start the process, and block until it answers.
@@ -129,7 +156,7 @@ class Kamailio:
         return (self._folder / "log").read_text()
 
     def _answers(self, process: subprocess.Popen[bytes]) -> bool:
-        """Wait until OPTIONS is answered; its workers start after the RPC's."""
+        """Wait until OPTIONS is answered, whatever the answer; its workers start after the RPC's."""
         with closing(socket.socket(type=socket.SOCK_DGRAM)) as probe:
             probe.bind((_LOOPBACK, 0))
             probe.settimeout(_POLL_SECONDS)
@@ -139,43 +166,43 @@ class Kamailio:
                 request = _options("sip:ready.invalid", call_id, probe.getsockname()[1])
                 with suppress(OSError):
                     probe.sendto(request, (_LOOPBACK, self.sip_port))
-                    if b"SIP/2.0 404 not local" in probe.recv(4096):
+                    if probe.recv(4096).startswith(b"SIP/2.0 "):
                         return True
         return False
 
     async def is_local(self, domain: str) -> bool:
         """Whether `is_domain_local` is true of `domain`."""
-        return await self._reply(f"sip:{domain}") == "200 local"
+        return (await self.options(f"sip:{domain}")).status == 200
 
     async def verdict(self, domain: str) -> int | None:
         """What the htable says of `domain`."""
-        value = (await self._reply(f"sip:verdict@{domain}")).removeprefix("200 verdict ")
+        value = (await self.options(f"sip:verdict@{domain}")).reason.removeprefix("verdict ")
         return None if value == "<null>" else int(value)
 
-    async def _reply(self, uri: str) -> str:
-        """Status code and reason phrase; sent again, as SIP does over UDP, until there is a reply."""
+    async def options(self, uri: str) -> SipReply:
+        """The first reply to OPTIONS, which is sent again, as SIP does over UDP, until there is one."""
         with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as client, trio.fail_after(15):
             await client.bind((_LOOPBACK, 0))
+            request = _options(uri, 1, client.getsockname()[1])
             while True:
-                request = _options(uri, 1, client.getsockname()[1])
                 await client.sendto(request, (_LOOPBACK, self.sip_port))
                 with trio.move_on_after(0.5):
-                    reply = (await client.recv(4096)).decode()
-                    return reply.splitlines()[0].removeprefix("SIP/2.0 ")
+                    return _read_reply((await client.recv(4096)).decode())
 
 
 @contextmanager
-def running_kamailio(*, database: Path, unix: bool = False) -> Iterator[Kamailio]:
-    """A Kamailio whose `domain` table is in the SQLite file `database`, its tables made already.
+def running_kamailio(script: str, *, unix: bool = False, children: int = 2) -> Iterator[Kamailio]:
+    """A Kamailio that runs `script`: kamailio.cfg without its global settings, with pv and sl loaded.
 
-    Its SIP port and its JSON-RPC socket (`unix`: a path, else UDP) are free ones of loopback. Entering
-    blocks until it answers; leaving ends this one process and removes its directory.
+    Its SIP port and its JSON-RPC socket (`unix`: a path, else UDP; where the script has `RPC`) are free
+    ones of loopback; `children` workers take SIP. Entering blocks until it answers; leaving ends this one
+    process and removes its directory.
 
     Raises:
         KamailioError: it did not start.
     """
     with tempfile.TemporaryDirectory(prefix="fastvhost-kamailio-") as name:
-        server = Kamailio(Path(name), database=database, unix=unix)
+        server = Kamailio(Path(name), script, unix=unix, children=children)
         for start in range(1, _STARTS + 1):
             server.choose_ports()
             try:
@@ -189,6 +216,12 @@ def running_kamailio(*, database: Path, unix: bool = False) -> Iterator[Kamailio
             yield server
         finally:
             server.stop()
+
+
+def _read_reply(reply: str) -> SipReply:
+    _, status, reason = reply.splitlines()[0].split(" ", 2)
+    retry_after = re.search(r"^Retry-After: *(\d+)", reply, re.MULTILINE)
+    return SipReply(int(status), reason, retry_after and int(retry_after[1]))
 
 
 def _options(uri: str, call_id: int, port: int) -> bytes:

@@ -18,7 +18,7 @@ from fastvhost.config import Endpoint
 from fastvhost.domains.jsonrpc import Done, Refused, RpcClient, Silent, open_rpc
 from fastvhost.errors import ListenError
 from fastvhost.target import Target, parse_target
-from tests.kamailio_server import create_tables, running_kamailio
+from tests.kamailio_server import create_tables, domain_script, running_kamailio
 from tests.support import until
 
 Respond = Callable[[dict[str, Any]], list[bytes]]
@@ -379,7 +379,7 @@ def test_no_socket_to_be_had_is_said_with_the_target(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("unix", [False, True], ids=["udp", "unix"])
 async def test_kamailio_answers_over_udp_and_unix_socket(unix: bool, tmp_path: Path) -> None:
     create_tables(tmp_path / "kamailio.db")
-    with running_kamailio(database=tmp_path / "kamailio.db", unix=unix) as kamailio:
+    with running_kamailio(domain_script(tmp_path / "kamailio.db"), unix=unix) as kamailio:
         async with client_of(parse_target(kamailio.rpc)) as client:
             assert await client.call("domain.reload") == Done({})
             assert await client.call("no.method") == Refused(500, "Method Not Found")

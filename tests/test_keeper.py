@@ -14,7 +14,7 @@ from fastvhost.domains.store import Store
 from fastvhost.errors import ConfigError, StoreError
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
-from tests.kamailio_server import Kamailio, create_tables, running_kamailio
+from tests.kamailio_server import Kamailio, create_tables, domain_script, running_kamailio
 from tests.support import ZONE, config_on, until, until_true
 from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
@@ -285,7 +285,7 @@ async def test_real_kamailio_serves_a_domain_that_appears_in_dns_and_no_more_whe
     create_tables(database)
     gone = parse_zone("$ORIGIN example.\n$TTL 1\n@ SOA ns h 1 2 3 4 1\n@ NS ns\n")
     async with open_lab([gone]) as lab:
-        with running_kamailio(database=database, unix=unix) as kamailio:
+        with running_kamailio(domain_script(database), unix=unix) as kamailio:
             sections = {
                 "proxies": {"kamailio": (kamailio.rpc,), "htable": "vh", "reload_interval": 1.0},
                 "housekeeping": {"negatives": 1, "over": 0.0, "check_floor": 10.0, "check_ceiling": 10.0},

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from fastvhost.domains.jsonrpc import Done, Refused, Reply, RpcClient, Silent, open_rpc
 from fastvhost.domains.proxies import HtablePush, ReloadDebouncer, kamailio_reload, opensips_reload
 from fastvhost.target import parse_target
-from tests.kamailio_server import Kamailio, create_tables, running_kamailio
+from tests.kamailio_server import Kamailio, create_tables, domain_script, running_kamailio
 from tests.support import until
 
 FAILED = Refused(400, "Reload of domain tables failed")
@@ -587,7 +587,7 @@ def database(tmp_path: Path) -> Path:
 async def test_kamailio_knows_a_row_after_a_change_and_forgets_it_without_restart(
     unix: bool, database: Path, nursery: trio.Nursery
 ) -> None:
-    with running_kamailio(database=database, unix=unix) as kamailio:
+    with running_kamailio(domain_script(database), unix=unix) as kamailio:
         async with client_of(kamailio) as client:
             debouncer = ReloadDebouncer(kamailio_reload(client.call), name="kamailio", interval=0.1)
             nursery.start_soon(debouncer.run)
@@ -609,7 +609,7 @@ async def test_kamailio_with_a_bad_row_keeps_its_table_and_is_reloaded_until_it_
 ) -> None:
     caplog.set_level("INFO")
     execute(database, "INSERT INTO domain (domain, did) VALUES ('old.example', 'old.example')")
-    with running_kamailio(database=database) as kamailio:
+    with running_kamailio(domain_script(database)) as kamailio:
         async with client_of(kamailio) as client:
             debouncer = ReloadDebouncer(kamailio_reload(client.call), name="kamailio", interval=0.1)
             nursery.start_soon(debouncer.run)
@@ -637,7 +637,7 @@ async def test_kamailio_answers_from_its_htable_what_was_pushed_also_after_a_res
 ) -> None:
     monkeypatch.setattr("fastvhost.domains.proxies._WATCH_SECONDS", (0.05, 0.1))
     known = [(f"{number}.example", 1, 600.0) for number in range(500)]
-    with running_kamailio(database=database, unix=unix) as kamailio:
+    with running_kamailio(domain_script(database), unix=unix) as kamailio:
         async with client_of(kamailio) as client:
             call = partial(client.call, wait=0.1)
             told = HtablePush(call, name="kamailio", emptied=lambda: told.push_all(known))
