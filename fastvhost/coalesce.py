@@ -18,15 +18,17 @@ Asker = Callable[[Verdict], None]
 class Flight:
     """A look-up under way and the askers that it owes a verdict."""
 
-    __slots__ = ("_askers", "_waiters", "host", "provisional", "zone")
+    __slots__ = ("_askers", "_waiters", "host", "provisional", "took_off", "zone")
 
-    def __init__(self, host: str, zone: str, *, provisional: Verdict, waiters: int) -> None:
+    def __init__(self, host: str, zone: str, *, provisional: Verdict, took_off: float, waiters: int) -> None:
         self.host = host
         self.zone = zone
         """The registrable domain of the host."""
         self.provisional = provisional
         """What an asker is told that can wait no longer: PENDING, or what we believe; kept up to date by
         whoever started the flight."""
+        self.took_off = took_off
+        """The instant, on the clock of `now`."""
         self._waiters = waiters
         self._askers: dict[Asker, None] = {}
 
@@ -83,9 +85,9 @@ class Flights:
         """The flight under way for `host`."""
         return self._by_host.get(host)
 
-    def start(self, host: str, zone: str, *, provisional: Verdict) -> Flight:
+    def start(self, host: str, zone: str, *, provisional: Verdict, now: float) -> Flight:
         """Open a flight for `host`, which has none; there must be room for it and for its zone."""
-        flight = Flight(host, zone, provisional=provisional, waiters=self._waiters)
+        flight = Flight(host, zone, provisional=provisional, took_off=now, waiters=self._waiters)
         self._by_host[host] = flight
         self._by_zone[zone] += 1
         return flight

@@ -282,7 +282,7 @@ class Lookup:
     def _take_off(
         self, flights: Flights, host: str, zone: str, provisional: Verdict, *, admitted_at: float | None
     ) -> Flight:
-        flight = flights.start(host, zone, provisional=provisional)
+        flight = flights.start(host, zone, provisional=provisional, now=trio.current_time())
         try:
             self._nursery.start_soon(self._fly, flight, flights, admitted_at)
         except RuntimeError:  # the nursery has closed: whoever joined would wait for ever

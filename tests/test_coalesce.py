@@ -10,7 +10,7 @@ HOSTED = Verdict(kind=VerdictKind.HOSTED, host="example.com", expires=60.0, reas
 
 
 def flight(waiters: int = 1_000) -> Flight:
-    return Flight("example.com", "example.com", provisional=PENDING, waiters=waiters)
+    return Flight("example.com", "example.com", provisional=PENDING, took_off=0.0, waiters=waiters)
 
 
 def asker(heard: list[Verdict]) -> Asker:
@@ -106,7 +106,7 @@ def test_flight_asker_leaving_itself_while_it_lands_harms_nobody() -> None:
 
 def test_flight_asker_that_asks_again_while_it_lands_finds_no_flight() -> None:
     flights = Flights(most=1, waiters=1)
-    landing = flights.start("example.com", "example.com", provisional=PENDING)
+    landing = flights.start("example.com", "example.com", provisional=PENDING, now=0.0)
     found: list[Flight | None] = []
     landing.join(lambda _: found.append(flights.find("example.com")))
     flights.end(landing)
@@ -116,7 +116,7 @@ def test_flight_asker_that_asks_again_while_it_lands_finds_no_flight() -> None:
 
 def test_flights_started_is_found_until_it_ends() -> None:
     flights = Flights(most=2, waiters=7)
-    started = flights.start("a.example", "a.example", provisional=PENDING)
+    started = flights.start("a.example", "a.example", provisional=PENDING, now=0.0)
     assert flights.find("a.example") is started
     assert flights.find("b.example") is None
     assert (started.host, started.provisional, len(flights)) == ("a.example", PENDING, 1)
@@ -129,13 +129,13 @@ def test_flights_started_is_found_until_it_ends() -> None:
 def test_flights_at_their_most_are_full(under_way: int, full: bool) -> None:
     flights = Flights(most=3, waiters=1)
     for number in range(under_way):
-        flights.start(f"h{number}.example", f"h{number}.example", provisional=PENDING)
+        flights.start(f"h{number}.example", f"h{number}.example", provisional=PENDING, now=0.0)
     assert flights.full is full
 
 
 def test_flights_after_one_ended_have_room_again() -> None:
     flights = Flights(most=1, waiters=1)
-    flights.end(flights.start("a.example", "a.example", provisional=PENDING))
+    flights.end(flights.start("a.example", "a.example", provisional=PENDING, now=0.0))
     assert not flights.full
 
 
@@ -144,7 +144,9 @@ def test_flights_of_one_zone_are_a_fourth_at_most(most: int, share: int) -> None
     flights = Flights(most=most, waiters=1)
     started = []
     while not flights.crowded("one.example"):
-        started.append(flights.start(f"h{len(started)}.one.example", "one.example", provisional=PENDING))
+        started.append(
+            flights.start(f"h{len(started)}.one.example", "one.example", provisional=PENDING, now=0.0)
+        )
     assert len(started) == share
     assert not flights.crowded("other.example")
     flights.end(started[0])

@@ -19,7 +19,14 @@ PENDING, STALE, NOT_HOSTED = map(verdict, (VerdictKind.PENDING, VerdictKind.HOST
 
 
 def flight(provisional: Verdict = PENDING) -> Flight:
-    return Flight("example.com", "example.com", provisional=provisional, waiters=1_000_000)
+    """One that takes off now."""
+    return Flight(
+        "example.com",
+        "example.com",
+        provisional=provisional,
+        took_off=trio.current_time(),
+        waiters=1_000_000,
+    )
 
 
 class Replies:
@@ -114,13 +121,67 @@ async def test_owed_askers_of_one_flight_joined_later_are_due_later(
     owed: OwedReplies, replies: Replies, autojump_clock: MockClock
 ) -> None:
     flying = flight()
-    for client in range(4):
+    for client in range(3):
         await trio.sleep_until(client / 64)
         replies.owe(owed, client, flying)
     await trio.sleep(1)
     assert [(client, when) for client, when, _ in replies.sent] == [
-        (client, client / 64 + WITHIN) for client in range(4)
+        (client, client / 64 + WITHIN) for client in range(3)
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "replied"), [(WITHIN - 1e-6, 2 * WITHIN - 1e-6), (WITHIN, WITHIN), (1.0, 1.0)]
+)
+async def test_owed_flight_that_took_off_a_deadline_ago_replies_at_once(
+    asked: float, replied: float, owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    flying = flight(STALE)
+    await trio.sleep_until(asked)
+    replies.owe(owed, 1, flying)
+    await trio.sleep(1)
+    assert [(client, reply) for client, _, reply in replies.sent] == [(1, STALE)]
+    assert replies.sent[0][1] == pytest.approx(replied)
+    assert owed.overdue == 1
+    assert flying.land(NOT_HOSTED) == 0
+
+
+async def pass_in_vain(owed: OwedReplies, replies: Replies, count: int) -> None:
+    """Have `count` deadlines pass, one after the other; the replies are forgotten."""
+    for _ in range(count):
+        replies.owe(owed, 0, flight())
+        await trio.sleep(WITHIN)
+        await wait_all_tasks_blocked()
+    replies.sent.clear()
+
+
+@pytest.mark.parametrize(("in_vain", "second_waits"), [(3, True), (4, False), (5, False)])
+async def test_owed_after_deadlines_in_vain_keeps_one_asker_waiting(
+    in_vain: int, second_waits: bool, owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    await pass_in_vain(owed, replies, in_vain)
+    asked = trio.current_time()
+    for client in (1, 2):
+        replies.owe(owed, client, flight())
+    await trio.sleep(1)
+    due = asked + WITHIN
+    assert sorted(replies.sent) == [(1, due, PENDING), (2, due if second_waits else asked, PENDING)]
+
+
+async def test_owed_after_deadlines_in_vain_waits_again_once_a_flight_has_landed_in_time(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    await pass_in_vain(owed, replies, 4)
+    landing = flight()
+    replies.owe(owed, 1, landing)
+    landing.land(NOT_HOSTED)
+    await trio.sleep(WITHIN)
+    await wait_all_tasks_blocked()
+    asked = trio.current_time()
+    for client in (2, 3):
+        replies.owe(owed, client, flight())
+    await trio.sleep(1)
+    assert [when for _, when, _ in replies.sent[1:]] == [asked + WITHIN] * 2
 
 
 async def test_owed_some_landed_and_some_due_each_replies_once_in_order(
@@ -154,7 +215,7 @@ async def test_owed_after_a_rest_is_watched_again(
     ]
 
 
-async def test_owed_by_a_reply_that_asks_again_is_due_one_deadline_later(
+async def test_owed_by_a_reply_that_asks_again_is_replied_at_once(
     owed: OwedReplies, replies: Replies, autojump_clock: MockClock
 ) -> None:
     flying = flight()
@@ -165,7 +226,7 @@ async def test_owed_by_a_reply_that_asks_again_is_due_one_deadline_later(
 
     owed.owe(flying, reply_and_ask_again, 0.0)
     await trio.sleep(1)
-    assert [(client, when) for client, when, _ in replies.sent] == [(1, WITHIN), (2, WITHIN * 2)]
+    assert [(client, when) for client, when, _ in replies.sent] == [(1, WITHIN), (2, WITHIN)]
 
 
 async def test_owed_past_its_deadline_already_is_replied_at_once(

@@ -19,6 +19,10 @@ __all__ = ["OwedReplies"]
 _MOST = 65_536
 """Entries; some 20 MB with the requests that they keep."""
 
+_IN_VAIN = 4
+"""So many deadlines passed in a row, and DNS is taken to be slower than they are: as many as a small proxy
+has workers, all of which have then stood still once."""
+
 
 class _Owed:
     """One asker; called by its flight with the verdict."""
@@ -44,12 +48,21 @@ class OwedReplies:
         self._answer_within = answer_within
         self._in_order: deque[_Owed] = deque()
         self._some = trio.Event()
+        self._in_vain = 0
         self.overdue = 0
-        """Replies that went out before their flight landed: at their deadline, or for want of room here."""
+        """Replies that went out before their flight landed: at their deadline; at once, where it was in
+        vain to wait; or for want of room here."""
 
     def owe(self, flight: Flight, reply: Callable[[Verdict], None], now: float) -> None:
-        """Call `reply` once: with the flight's verdict, or at the deadline with its provisional one."""
-        if len(self._in_order) >= _MOST:
+        """Call `reply` once: with the flight's verdict, or at the deadline with its provisional one.
+
+        A worker of the proxy stands still while it waits, and with DNS dead all of them soon would. So
+        nobody waits for a flight that took off `answer_within` ago or earlier; and while the last four
+        deadlines passed in vain one asker waits at a time, until a flight lands before its own.
+        """
+        late = now >= flight.took_off + self._answer_within
+        dns_late = self._in_vain >= _IN_VAIN and len(self._in_order) > 0
+        if late or dns_late or len(self._in_order) >= _MOST:
             self.overdue += 1
             reply(flight.provisional)
             return
@@ -71,5 +84,8 @@ class OwedReplies:
         while self._in_order and self._in_order[0].due <= now:
             owed = self._in_order.popleft()
             if owed.flight.leave(owed):
+                self._in_vain += 1
                 self.overdue += 1
                 owed(owed.flight.provisional)
+            else:
+                self._in_vain = 0
