@@ -1,0 +1,119 @@
+"""`fastvhost serve` as a process of its own, for as long as a block lasts."""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastvhost.config import Endpoint
+from fastvhost.model import VerdictKind
+from fastvhost.query import ask
+
+__all__ = ["Daemon", "DaemonError", "running_daemon"]
+
+_READY = re.compile(r"ready: PDB on (127\.0\.0\.1):(\d+)")
+_SUMMARY = re.compile(r" stopped: (.+)")
+
+_STOP_SECONDS = 15.0
+
+_POLLS = 1_500
+_POLL_SECONDS = 0.02
+
+
+class DaemonError(Exception):
+    """The daemon did not get ready, or did not say what it was asked for; carries its log."""
+
+
+class Daemon:
+    """One configuration; the process that runs it may be killed and started again."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self._log = folder / "log"
+        self._config = folder / "fastvhost.toml"
+        self._config.write_text(config)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.pdb = Endpoint("127.0.0.1", 0)
+
+    def start(self) -> None:
+        """Start the process, and block until it is ready; again on the port that it had before.
+
+        Raises:
+            DaemonError: it ended, or was not ready within half a minute.
+        """
+        self._config.write_text(self._config.read_text().replace('"127.0.0.1:0"', f'"{self.pdb}"'))
+        command = [sys.executable, "-W", "error", "-m", "fastvhost", "serve", "--config", str(self._config)]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        for _ in range(_POLLS):
+            ready = _READY.search(self._log.read_text())
+            if ready is not None:
+                self.pdb = Endpoint(ready[1], int(ready[2]))
+                return
+            if self._process.poll() is not None:
+                break
+            time.sleep(_POLL_SECONDS)
+        self.kill()
+        raise DaemonError(self._log.read_text())
+
+    def kill(self) -> None:
+        """SIGKILL: it has no chance to say or save anything. Nothing where none runs."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def stop(self) -> dict[str, int]:
+        """End it in order; its counters that are not zero.
+
+        Raises:
+            DaemonError: it did not end, or said no counters.
+        """
+        process = self._process
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self._process = None
+        said = _SUMMARY.search(self._log.read_text())
+        if said is None:
+            raise DaemonError(self._log.read_text())
+        return {name: int(count) for name, count in (each.split() for each in said[1].split(", "))}
+
+    def warm_up(self, hosts: Sequence[str], expected: VerdictKind) -> None:
+        """Ask for each of the hosts, without naming a source, until the verdict on it is `expected`.
+
+        Raises:
+            DaemonError: one of them still has another verdict after half a minute.
+        """
+        waiting = list(hosts)
+        for _ in range(_POLLS):
+            while waiting and ask(self.pdb, waiting[-1].encode(), timeout=2.0)[0] is expected:
+                waiting.pop()
+            if not waiting:
+                return
+            time.sleep(_POLL_SECONDS)
+        raise DaemonError(f"{waiting[-1]} is not {expected.name}")
+
+
+@contextmanager
+def running_daemon(config: str) -> Iterator[Daemon]:
+    """A daemon with this configuration, whose `listen.pdb` is `127.0.0.1:0`: a free port.
+
+    Entering blocks until it is ready; leaving kills it, where it still runs.
+
+    Raises:
+        DaemonError: it did not get ready.
+    """
+    with tempfile.TemporaryDirectory(prefix="fastvhost-daemon-") as name:
+        daemon = Daemon(Path(name), config)
+        daemon.start()
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
