@@ -111,9 +111,9 @@ class Calls:
         statuses: dict[str, Counter[int]] = {call.kind: Counter() for call in self._calls}
         milliseconds: dict[str, list[int]] = {kind: [] for kind in statuses}
         for line in self._lines():
-            kind, status, sent, answered = line.split()
+            kind, status, first_sent, answered = line.split()
             statuses[kind][int(status)] += 1
-            milliseconds[kind].append(int(answered) - int(sent))
+            milliseconds[kind].append(int(answered) - int(first_sent))
         sent = Counter(call.kind for call in self._calls)
         return {
             kind: Outcome(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import dns.asyncquery
+import dns.exception
 import dns.flags
 import dns.message
 import dns.name
@@ -22,6 +23,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.processes import running
 from tools.dnslab import (
     AddressError,
     Effect,
@@ -909,6 +911,16 @@ async def test_command_serves_till_a_signal_then_sums_up(zone_file: Path, sent: 
                 process.kill()
             summary = b"".join([chunk async for chunk in process.stderr])
     assert summary == b"dnslab: 2 queries (1 UDP, 1 TCP), 0 malformed, 0 over a bound, 0 unsent\n"
+
+
+async def test_command_only_delays_what_is_below_the_name(zone_file: Path) -> None:
+    command = [sys.executable, "-m", "tools.dnslab", "--zone", str(zone_file), "--unknown", "nxdomain"]
+    command += ["--delay", "60", "--only", "*.slow.test"]
+    with running(command, ready=r"listening on 127.0.0.1:(\d+)", core=None) as server:
+        reply = await dns.asyncquery.udp(query_for("slow.test"), "127.0.0.1", port=server.port, timeout=10)
+        assert reply.rcode() == dns.rcode.NXDOMAIN
+        with pytest.raises(dns.exception.Timeout):
+            await dns.asyncquery.udp(query_for("a.slow.test"), "127.0.0.1", port=server.port, timeout=0.2)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        faults = _faults(drop=arguments.drop, delay=arguments.delay)
+        faults = _faults(arguments.only, drop=arguments.drop, delay=arguments.delay)
     except ValueError as error:
         parser.error(f"--drop or --delay: {error}")
     try:
@@ -84,12 +84,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--drop", type=float, default=0.0, metavar="SHARE", help="drop this share of queries, 0 to 1"
     )
+    parser.add_argument(
+        "--only", default="*", metavar="NAME", help="drop and delay only for a name, or all below it: *.NAME"
+    )
     return parser
 
 
-def _faults(*, drop: float, delay: float) -> list[Fault]:
+def _faults(name: str, *, drop: float, delay: float) -> list[Fault]:
     """First match wins: what is not dropped is delayed."""
-    return [Fault(effect=Effect.DROP, share=drop), Fault(delay=delay)] if drop or delay else []
+    if not drop and not delay:
+        return []
+    return [Fault(effect=Effect.DROP, name=name, share=drop), Fault(name=name, delay=delay)]
 
 
 def _address_text(address: tuple[str, int]) -> str:
