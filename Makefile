@@ -5,6 +5,7 @@
 #   make check           ruff, mypy --strict, formatting
 #   make bench           micro-benchmarks and a load figure, into bench/results/
 #   make bench-domains   a million known domains: start, memory, answers
+#   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
 #   make clean           remove what make made
 
 SHELL := /bin/bash
@@ -14,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv/.synced
 RUN := .venv/bin/python
 
-.PHONY: run test check format bench bench-domains clean
+.PHONY: run test check format bench bench-domains bench-proxies clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -41,6 +42,11 @@ bench: $(VENV)
 bench-domains: $(VENV)
 	@mkdir -p bench/results
 	$(RUN) -m bench.domains --output bench/results/domains.json
+
+bench-proxies: $(VENV)
+	tools/install-test-servers
+	@mkdir -p bench/results
+	$(RUN) -m bench.proxies --output bench/results/proxies.json
 
 clean:
 	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
