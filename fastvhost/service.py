@@ -4,7 +4,7 @@ No state outlives it and none is shared between two: it can be opened as often a
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import asdict
 from functools import partial
@@ -19,6 +19,7 @@ from fastvhost.domains.attributes import OWNER_PREFIX, Published, read_attribute
 from fastvhost.domains.table import DomainTable
 from fastvhost.domains.text import AskText, TextRecords
 from fastvhost.errors import StoppedError
+from fastvhost.faces.face import Face
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.udp import bind_udp
 from fastvhost.host import parse_address
@@ -48,7 +49,7 @@ class Service:
         lookup: Lookup,
         cache: VerdictCache,
         upstream: Upstream,
-        pdb: PdbFace | None,
+        faces: Mapping[str, Face],
         keeper: "Keeper | None",
         attributes: Attributes,
         ask_text: AskText,
@@ -56,7 +57,7 @@ class Service:
         self._lookup = lookup
         self._cache = cache
         self._upstream = upstream
-        self._pdb = pdb
+        self._faces = faces
         self._keeper = keeper
         self._attributes = attributes
         self._ask_text = ask_text
@@ -93,21 +94,25 @@ class Service:
     @property
     def pdb_endpoint(self) -> Endpoint | None:
         """Where the PDB face listens; None where it is off."""
-        return None if self._pdb is None else self._pdb.endpoint
+        return self._endpoint("pdb")
 
     def counters(self) -> dict[str, int]:
         """Every counter and gauge, by `part.name`."""
         hosted, unknown = self._cache.sizes()
         upstream = self._upstream.counters
-        parts: dict[str, dict[str, int]] = {
+        parts: dict[str, Mapping[str, int]] = {
             "lookup": {**asdict(self._lookup.counters), "under_way": self._lookup.under_way},
             "cache": {"hosted_entries": hosted, "unknown_entries": unknown},
             "upstream": {"udp": upstream.udp, "tcp": upstream.tcp, "strays": upstream.strays},
             "upstream.outcome": upstream.outcomes,
-            "pdb": {} if self._pdb is None else self._pdb.counts(),
+            **{name: face.counts() for name, face in self._faces.items()},
             "domains": {} if self._keeper is None else self._keeper.counts(),
         }
         return {f"{part}.{name}": count for part, counts in parts.items() for name, count in counts.items()}
+
+    def _endpoint(self, name: str) -> Endpoint | None:
+        face = self._faces.get(name)
+        return None if face is None else face.endpoint
 
 
 @asynccontextmanager
@@ -131,7 +136,9 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
     ask_text = partial(_ask_text, walker)
     failure: Exception | None = None
     async with AsyncExitStack() as resources:
-        sock = resources.enter_context(closing(bind_udp(config.listen.pdb))) if config.listen.pdb else None
+        pdb_socket = None
+        if config.listen.pdb:
+            pdb_socket = resources.enter_context(closing(bind_udp(config.listen.pdb)))
         keeper = None
         if config.domains.store:
             from fastvhost.domains.keeper import Keeper  # SQLAlchemy takes half a second
@@ -158,19 +165,20 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 nursery=flights,
                 found_hosted=keeper.found if keeper else None,
             )
-            pdb = PdbFace(sock, config.listen, lookup) if sock else None
-            if pdb:
-                resources.callback(pdb.close)
-                retractions.listen(host=pdb.retract, everything=pdb.retract_everything)
+            faces: dict[str, Face] = {}
+            if pdb_socket:
+                faces["pdb"] = PdbFace(pdb_socket, config.listen, lookup, retractions)
+            for face in faces.values():
+                resources.callback(face.close)
             async with trio.open_nursery() as receiving:
-                if pdb:
-                    deadlines.start_soon(pdb.watch_deadlines)
-                    receiving.start_soon(pdb.receive)
+                for face in faces.values():
+                    deadlines.start_soon(face.watch_deadlines)
+                    receiving.start_soon(face.receive)
                 service = Service(
                     lookup=lookup,
                     cache=cache,
                     upstream=upstream,
-                    pdb=pdb,
+                    faces=faces,
                     keeper=keeper,
                     attributes=config.attributes,
                     ask_text=ask_text,

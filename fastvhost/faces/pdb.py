@@ -13,6 +13,7 @@ from fastvhost.faces.udp import DatagramLoop
 from fastvhost.host import parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict, VerdictKind
+from fastvhost.retractions import Retractions
 
 __all__ = ["PdbCounters", "PdbFace"]
 
@@ -28,24 +29,19 @@ class PdbCounters:
 class PdbFace:
     """Answers on `sock`, each request within `listen.answer_within`."""
 
-    def __init__(self, sock: socket.socket, listen: Listen, lookup: Lookup) -> None:
+    def __init__(
+        self, sock: socket.socket, listen: Listen, lookup: Lookup, retractions: Retractions
+    ) -> None:
         self._lookup = lookup
         self._owed = OwedReplies(listen.answer_within)
         self.datagrams = DatagramLoop(sock, allow=listen.allow, answer=self._answer, id_at=ID_AT)
+        self.datagrams.table.listen_to(retractions)
         self.counters = PdbCounters()
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens."""
         return self.datagrams.endpoint
-
-    def retract(self, host: str) -> None:
-        """Repeat nothing more about a host."""
-        self.datagrams.table.retract(host)
-
-    def retract_everything(self) -> None:
-        """Repeat nothing more."""
-        self.datagrams.table.retract_everything()
 
     def close(self) -> None:
         """Give back what it holds beside the socket."""

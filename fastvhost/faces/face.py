@@ -1,0 +1,33 @@
+"""A face: one way in for clients, as the service runs it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from fastvhost.config import Endpoint
+
+__all__ = ["Face"]
+
+
+class Face(Protocol):
+    """Takes requests and answers each within `listen.answer_within`."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, the port that the kernel chose included."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Every counter and gauge by name."""
+        ...
+
+    async def receive(self) -> None:
+        """Take requests until cancelled; the service ends this first."""
+        ...
+
+    async def watch_deadlines(self) -> None:
+        """Answer in time what flights have not answered, until cancelled; ended last, after all flights."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds beside its sockets; called once nothing of it runs."""
+        ...
