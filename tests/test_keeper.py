@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fastvhost.config import Config, LearnMode
+from fastvhost.config import AttributeType, Config, LearnMode
 from fastvhost.domains.consent import domain_token
-from fastvhost.domains.record import DecidedBy, DomainRecord, DomainState
+from fastvhost.domains.record import Attribute, DecidedBy, DomainRecord, DomainState
 from fastvhost.domains.store import Store
 from fastvhost.errors import ConfigError, StoreError
 from fastvhost.model import VerdictKind
@@ -311,3 +311,31 @@ async def has(kamailio: Kamailio, verdict: int | None) -> bool:
 
 async def is_gone(kamailio: Kamailio) -> bool:
     return not await kamailio.is_local("hosted.example")
+
+
+async def test_text_of_a_learned_domain_is_what_it_publishes_before_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with open_lab([ZONE, PUBLISHED]) as lab:
+        for _ in range(2):
+            async with open_service(config(lab, tmp_path)) as service:
+                keeper = service._keeper
+                assert keeper is not None
+                await service.lookup("a.pub.test")
+                await until(lambda keeper=keeper: keeper.text("a.pub.test") == (b"max-calls=7",))
+                assert keeper.text("hosted.example") == ()
+
+
+async def test_text_of_a_domain_that_others_change_or_disable_follows(tmp_path: Path) -> None:
+    attributes = (Attribute(name="dns.color", type=AttributeType.STRING, value="red"),)
+    async with open_lab([ZONE]) as lab, open_service(config(lab, tmp_path)) as service:
+        keeper = service._keeper
+        assert keeper is not None
+        put(tmp_path, replace(record("one.test"), attributes=attributes))
+        await until(lambda: keeper.text("one.test") == (b"color=red",))
+        put(tmp_path, record("one.test"))
+        await until(lambda: keeper.text("one.test") == ())
+        put(tmp_path, replace(record("one.test"), attributes=attributes))
+        await until(lambda: keeper.text("one.test") == (b"color=red",))
+        put(tmp_path, replace(record("one.test", DomainState.DISABLED), attributes=attributes))
+        await until(lambda: keeper.text("one.test") == ())

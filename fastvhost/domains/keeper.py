@@ -6,7 +6,7 @@ to the proxies. So several daemons on one store, and the command line, all see t
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import chain
@@ -25,6 +25,7 @@ from fastvhost.domains.store import Changes, Loaded, PutResult, Store
 from fastvhost.domains.sweep import sweep
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.domains.text import AskText
+from fastvhost.domains.texts import DomainTexts
 from fastvhost.domains.writer import StoreWriter
 from fastvhost.errors import StoreError
 from fastvhost.model import Finding
@@ -38,7 +39,6 @@ _LEASE_SECONDS = 300.0
 
 _ROWS_SECONDS = 60.0
 """Between two looks at the proxy's own rows, which nobody announces."""
-
 _LISTEN_AGAIN_SECONDS = 30.0
 """Until PostgreSQL is listened to again after that connection failed; polling goes on meanwhile."""
 
@@ -53,7 +53,7 @@ _TOMBSTONE_SECONDS = 7 * 86_400.0
 """How long a removed domain is remembered: any daemon looks more often."""
 
 _FLUSH_SECONDS = 2.0
-"""What is left to write when the service ends has so long."""
+"""For what is left to write when the service ends."""
 
 
 class Keeper:
@@ -97,6 +97,7 @@ class Keeper:
         self.proxies = ProxyLinks(
             config.proxies, known=table.hosted_names, ttl=config.housekeeping.check_ceiling
         )
+        self._texts = DomainTexts(config.attributes.prefix, {})
         self._learner = Learner(
             config.domains,
             config.attributes,
@@ -133,6 +134,10 @@ class Keeper:
         """DNS says that `host`, which is not known yet, is ours. Cheap; never raises."""
         self._learner.found(host, finding)
 
+    def text(self, host: str) -> Sequence[bytes]:
+        """What a learned domain publishes, as character-strings; nothing for the operator's own rows."""
+        return self._texts.find(host) if self._table.standing(host) is Standing.LEARNED else ()
+
     def counts(self) -> dict[str, int]:
         """Every counter and gauge by name."""
         writer = self._writer
@@ -154,14 +159,15 @@ class Keeper:
             StoreError: the store cannot be used.
         """
 
-        def read(store: Store) -> tuple[int, dict[str, Standing], Counter[str], set[str]]:
+        def read(store: Store) -> tuple[int, dict[str, Standing], DomainTexts, Counter[str], set[str]]:
             # All that takes a while with a million domains, while others are answered.
             loaded = store.load()
             pending = [host for host, state in loaded.others.items() if state is DomainState.PENDING]
             zones = self._learner.zones_of(chain(loaded.active, pending))
-            return loaded.revision, _standing_of(loaded), zones, store.operator_dids()
+            texts = DomainTexts(self._config.attributes.prefix, loaded.attributes)
+            return loaded.revision, _standing_of(loaded), texts, zones, store.operator_dids()
 
-        self._revision, standing, zones, dids = await self._writer.call(read)
+        self._revision, standing, self._texts, zones, dids = await self._writer.call(read)
         self._table.replace_all(standing)
         self._learner.count_known(zones)
         self._learner.operator_dids = dids
@@ -223,6 +229,7 @@ class Keeper:
     def _take_over(self, changes: Changes) -> None:
         self._revision = max(self._revision, changes.revision)
         for host, state in changes.states.items():
+            self._texts.put(host, changes.attributes.get(host, ()))
             match state:
                 case DomainState.ACTIVE:
                     self._learner.enter(host)

@@ -8,7 +8,10 @@ from sqlalchemy import Row
 from fastvhost.domains.proxy_rows import OurRow
 from fastvhost.domains.record import Attribute, AttributeType, DecidedBy, DomainRecord, DomainState
 
-__all__ = ["columns_of", "our_row_of", "record_of"]
+__all__ = ["NO_ATTRIBUTES", "attributes_of", "columns_of", "our_row_of", "record_of"]
+
+NO_ATTRIBUTES = "[]"
+"""The column of most domains, so that it need not be read."""
 
 
 def record_of(row: Row[Any]) -> DomainRecord:
@@ -27,10 +30,15 @@ def record_of(row: Row[Any]) -> DomainRecord:
         negative_since=row.negative_since,
         disabled_at=row.disabled_at,
         evidence=row.evidence,
-        attributes=tuple(
-            Attribute(name=name, type=AttributeType(type_), value=value)
-            for name, type_, value in json.loads(row.attributes)
-        ),
+        attributes=attributes_of(row.attributes),
+    )
+
+
+def attributes_of(column: str) -> tuple[Attribute, ...]:
+    """The attributes that a column holds."""
+    return tuple(
+        Attribute(name=name, type=AttributeType(type_), value=value)
+        for name, type_, value in json.loads(column)
     )
 
 

@@ -19,7 +19,7 @@ from fastvhost.domains.housekeeping import Census
 from fastvhost.domains.operator_rows import operator_dids, operator_names
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.schema import folds_case, prepare_schema
-from fastvhost.domains.side_row import record_of
+from fastvhost.domains.side_row import NO_ATTRIBUTES, attributes_of, record_of
 from fastvhost.domains.stored import Changes, Loaded, PutResult, Refusal
 from fastvhost.domains.tables import DOMAIN, REVISION, ProxyKind, proxy_tables
 
@@ -32,6 +32,7 @@ _STREAMED = 10_000
 """Rows fetched at a time where a million may come."""
 
 _CHECKED = (DomainState.ACTIVE, DomainState.DISABLED)
+_SOME_ATTRIBUTES = func.nullif(DOMAIN.c.attributes, NO_ATTRIBUTES).label("some")
 _ACTIVE, _REMOVED = DomainState.ACTIVE.value, DomainState.REMOVED.value
 
 
@@ -75,16 +76,22 @@ class Store:
             # First, so that whatever is committed meanwhile is read twice rather than never.
             revision = connection.execute(select(REVISION.c.revision)).scalar_one()
             # One pass in the order of the table: along the index each name would be a step aside.
-            states = select(DOMAIN.c.domain, DOMAIN.c.state).where(DOMAIN.c.state != _REMOVED)
+            states = select(DOMAIN.c.domain, DOMAIN.c.state, _SOME_ATTRIBUTES)
+            states = states.where(DOMAIN.c.state != _REMOVED)
             active = []
             others = {}
-            for name, state in connection.execute(states, execution_options={"yield_per": _STREAMED}):
+            attributes = {}
+            for name, state, some in connection.execute(states, execution_options={"yield_per": _STREAMED}):
                 if state == _ACTIVE:
                     active.append(name)
+                    if some is not None:
+                        attributes[name] = attributes_of(some)
                 else:
                     others[name] = DomainState(state)
             operator = operator_names(connection, self._tables)
-        return Loaded(active=active, operator=operator, others=others, revision=revision)
+        return Loaded(
+            active=active, operator=operator, others=others, attributes=attributes, revision=revision
+        )
 
     def get(self, domain: str) -> DomainRecord | None:
         """What is known of a canonical host; None: it was never learned."""
@@ -105,12 +112,19 @@ class Store:
         columns = DOMAIN.c
         with database_errors(), self._engine.connect() as connection:
             rows = connection.execute(
-                select(columns.domain, columns.state, columns.revision).where(columns.revision > revision)
+                select(columns.domain, columns.state, columns.revision, _SOME_ATTRIBUTES).where(
+                    columns.revision > revision
+                )
             ).all()
             # Last, so that a tombstone taken away meanwhile is noticed.
             forgotten = connection.execute(select(REVISION.c.forgotten)).scalar_one()
         return Changes(
             states={row.domain: DomainState(row.state) for row in rows},
+            attributes={
+                row.domain: attributes_of(row.some)
+                for row in rows
+                if row.state == _ACTIVE and row.some is not None
+            },
             revision=max((row.revision for row in rows), default=revision),
             complete=forgotten <= revision,
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from fastvhost.domains.record import DomainState
+from fastvhost.domains.record import Attribute, DomainState
 
 __all__ = ["Changes", "Loaded", "PutResult", "Refusal"]
 
@@ -18,6 +18,8 @@ class Loaded:
     """Names of the rows that we did not write, in lower case."""
     others: Mapping[str, DomainState]
     """Those that are PENDING, DISABLED or REJECTED."""
+    attributes: Mapping[str, Sequence[Attribute]]
+    """Of those of `active` that have some."""
     revision: int
     """All up to this one is in here; where `changes_since` goes on."""
 
@@ -52,6 +54,8 @@ class Changes:
 
     states: Mapping[str, DomainState]
     """By domain; REMOVED ones included."""
+    attributes: Mapping[str, Sequence[Attribute]]
+    """Of those that are ACTIVE and have some."""
     revision: int
     complete: bool
     """False: tombstones have been taken away since, so what is known must be loaded again."""
