@@ -57,6 +57,7 @@ _CONFIG = """\
 names = ["sip.example.net"]
 [listen]
 pdb = "127.0.0.1:0"
+dns = ""
 [dns]
 servers = ["127.0.0.1:9"]
 [domains]

@@ -47,6 +47,7 @@ names = ["sip.example.net"]
 ports = {{ udp = [5060] }}
 [listen]
 pdb = "127.0.0.1:0"
+dns = ""
 answer_within = 1.0
 [dns]
 servers = ["127.0.0.1:{dns_port}"]

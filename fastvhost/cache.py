@@ -58,6 +58,7 @@ class HostedEntry:
             expires=min(now + _STALE_TTL, self.stale_until),
             reason=f"stale: {self.verdict.reason}",
             failures=self.failures,
+            stale=True,
         )
 
 

@@ -92,6 +92,10 @@ class Listen:
 
     pdb: Endpoint | None = Endpoint("127.0.0.1", 5380)
     """The PDB face; None turns it off. Port 0 takes a free one."""
+    dns: Endpoint | None = Endpoint("127.0.0.1", 5381)
+    """The DNS face, over UDP and TCP, likewise."""
+    zone: str = "vhost.internal"
+    """The zone of the DNS face, below which hosts are asked for: a canonical host."""
     allow: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     """Clients that get a reply; others are dropped unread and counted."""
     answer_within: float = 0.04

@@ -196,6 +196,13 @@ def _own_name(value: object) -> str:
     return _domain_name(value, value, 'a host name such as "sip.example.net"')
 
 
+def _zone(value: object) -> str:
+    zone = parse_host(value) if isinstance(value, str) else None
+    if not isinstance(zone, DomainName):
+        raise not_allowed(value, 'the name of a zone such as "vhost.internal"')
+    return zone.name
+
+
 def _name_or_suffix(value: object) -> str:
     allowed = 'a host name such as "example.net", or ".example.net" for all below it'
     if isinstance(value, str) and value.startswith("."):
@@ -257,6 +264,8 @@ _READ_FILE = table(
     listen=table(
         Listen,
         pdb=_listen_endpoint,
+        dns=_listen_endpoint,
+        zone=_zone,
         allow=list_of(_network, "addresses and CIDR networks"),
         answer_within=number(0.001, 10),
     ),

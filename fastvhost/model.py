@@ -78,6 +78,8 @@ class Verdict:
     verdict other than HOSTED that comes from the cache."""
     failures: int = 0
     """Walks in a row that failed, this one included (RFC 9520 backs off with each)."""
+    stale: bool = False
+    """Whether it is past the time that its evidence gave it (RFC 8767)."""
 
     def ttl(self, now: float) -> float:
         """Seconds that are left of it at `now`, never negative."""

@@ -11,13 +11,14 @@ import trio
 
 from fastvhost.config import Config
 from fastvhost.errors import FastvhostError, ListenError
+from fastvhost.faces.dns_tcp import MOST_CONNECTIONS
 from fastvhost.service import Service, open_service
 
 __all__ = ["run_daemon"]
 
 _log = logging.getLogger(__name__)
 
-_OTHER_FILES = 64
+_OTHER_FILES = 64 + MOST_CONNECTIONS
 """File descriptors for all but upstream queries."""
 
 
@@ -51,7 +52,8 @@ async def _serve(config: Config) -> None:
         try:
             async with open_service(config) as service:
                 gc.freeze()
-                _log.info("ready: PDB on %s", service.pdb_endpoint or "no address (listen.pdb is empty)")
+                faces = [f"{name.upper()} on {endpoint}" for name, endpoint in service.endpoints().items()]
+                _log.info("ready: %s", ", ".join(faces) or "no face (listen.pdb and listen.dns are empty)")
                 await stop.wait()
             _log.info("stopped: %s", _summary(service))
         except FastvhostError as error:

@@ -4,7 +4,7 @@ No state outlives it and none is shared between two: it can be opened as often a
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import asdict
 from functools import partial
@@ -19,6 +19,7 @@ from fastvhost.domains.attributes import OWNER_PREFIX, Published, read_attribute
 from fastvhost.domains.table import DomainTable
 from fastvhost.domains.text import AskText, TextRecords
 from fastvhost.errors import StoppedError
+from fastvhost.faces.dns import DnsFace, bind_dns
 from fastvhost.faces.face import Face
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.udp import bind_udp
@@ -94,7 +95,16 @@ class Service:
     @property
     def pdb_endpoint(self) -> Endpoint | None:
         """Where the PDB face listens; None where it is off."""
-        return self._endpoint("pdb")
+        return self.endpoints().get("pdb")
+
+    @property
+    def dns_endpoint(self) -> Endpoint | None:
+        """Where the DNS face listens, over UDP and TCP; None where it is off."""
+        return self.endpoints().get("dns")
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where each face listens, by its name; without those that are off."""
+        return {name: face.endpoint for name, face in self._faces.items()}
 
     def counters(self) -> dict[str, int]:
         """Every counter and gauge, by `part.name`."""
@@ -109,10 +119,6 @@ class Service:
             "domains": {} if self._keeper is None else self._keeper.counts(),
         }
         return {f"{part}.{name}": count for part, counts in parts.items() for name, count in counts.items()}
-
-    def _endpoint(self, name: str) -> Endpoint | None:
-        face = self._faces.get(name)
-        return None if face is None else face.endpoint
 
 
 @asynccontextmanager
@@ -139,6 +145,11 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
         pdb_socket = None
         if config.listen.pdb:
             pdb_socket = resources.enter_context(closing(bind_udp(config.listen.pdb)))
+        dns_sockets = None
+        if config.listen.dns:
+            dns_sockets = bind_dns(config.listen.dns)
+            for sock in dns_sockets:
+                resources.enter_context(closing(sock))
         keeper = None
         if config.domains.store:
             from fastvhost.domains.keeper import Keeper  # SQLAlchemy takes half a second
@@ -168,6 +179,10 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
             faces: dict[str, Face] = {}
             if pdb_socket:
                 faces["pdb"] = PdbFace(pdb_socket, config.listen, lookup, retractions)
+            if dns_sockets:
+                faces["dns"] = DnsFace(
+                    dns_sockets, config.listen, lookup, text=keeper.text if keeper else _no_text
+                )
             for face in faces.values():
                 resources.callback(face.close)
             async with trio.open_nursery() as receiving:
@@ -194,6 +209,11 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
         deadlines.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+def _no_text(_: str) -> Sequence[bytes]:
+    """Attributes are kept with learned domains, and without a store there are none."""
+    return ()
 
 
 async def _ask_text(walker: Walker, name: str) -> TextRecords | None:

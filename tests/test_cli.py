@@ -53,7 +53,7 @@ def config_file(folder: Path, lab: Lab | None = None, *, pdb: str = "127.0.0.1:0
     servers = f'["{Endpoint(*lab.address)}"]' if lab else '["127.0.0.1:9"]'
     path = folder / "fastvhost.toml"
     path.write_text(
-        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "{pdb}"\nanswer_within = 5\n'
+        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "{pdb}"\ndns = ""\nanswer_within = 5\n'
         f"[dns]\nservers = {servers}\ntimeout = 0.2\n{more}[domains]\nstore = ''\n"
     )
     return path
@@ -245,13 +245,13 @@ def test_daemon_starts_again_on_the_same_port_after_kill_9(tmp_path: Path) -> No
 
 
 def test_few_open_files_are_raised_as_far_as_allowed_and_said(tmp_path: Path) -> None:
-    script = f"ulimit -n 100 && exec {sys.executable} -m fastvhost serve --config {config_file(tmp_path)}"
+    script = f"ulimit -n 200 && exec {sys.executable} -m fastvhost serve --config {config_file(tmp_path)}"
     with subprocess.Popen(["bash", "-c", script], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         warning, ready = process.stderr.readline(), process.stderr.readline()
         process.terminate()
         process.communicate(timeout=10)
-    assert "WARNING 100 open files are allowed, so 36 DNS queries may be under way" in warning
+    assert "WARNING 200 open files are allowed, so 36 DNS queries may be under way" in warning
     assert "ready" in ready
     assert process.returncode == 0
 

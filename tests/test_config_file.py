@@ -23,6 +23,8 @@ ports = { udp = [5060, 5062], tls = [5061], sctp = [1], ws = [80], wss = [65535]
 
 [listen]
 pdb = "[::1]:5399"
+dns = "[::1]:5398"
+zone = "Ours.Example."
 allow = ["10.0.0.0/8"]
 answer_within = 0.1
 
@@ -90,7 +92,13 @@ def test_config_with_every_key_is_read_whole() -> None:
                 Transport.WSS: frozenset({65535}),
             },
         ),
-        listen=Listen(pdb=Endpoint("::1", 5399), allow=(ip_network("10.0.0.0/8"),), answer_within=0.1),
+        listen=Listen(
+            pdb=Endpoint("::1", 5399),
+            dns=Endpoint("::1", 5398),
+            zone="ours.example",
+            allow=(ip_network("10.0.0.0/8"),),
+            answer_within=0.1,
+        ),
         dns=Dns(
             servers=(
                 Endpoint("192.0.2.53", 53),
@@ -231,8 +239,9 @@ def test_dns_servers_repeated_collapse_in_order() -> None:
         ("[::]:5380", Endpoint("::", 5380)),
     ],
 )
-def test_listen_pdb_in_each_form_is_an_endpoint_or_off(entry: str, endpoint: Endpoint | None) -> None:
+def test_listen_endpoint_in_each_form_is_an_endpoint_or_off(entry: str, endpoint: Endpoint | None) -> None:
     assert read(f'listen.pdb = "{entry}"').listen.pdb == endpoint
+    assert read(f'listen.dns = "{entry}"').listen.dns == endpoint
 
 
 def test_walk_timeout_under_timeout_is_allowed() -> None:
@@ -309,6 +318,7 @@ def test_pair_of_the_wrong_kind_is_refused_by_key(key: str, value: str) -> None:
         ("listen", "[]"),
         ("listen.pdb", "5380"),
         ("listen.pdb", "false"),
+        ("listen.dns", "5381"),
         ("listen.allow", '"127.0.0.1"'),
         ("dns.servers", '"192.0.2.1"'),
         ("dns.servers", "[53]"),
@@ -376,7 +386,7 @@ def test_key_unknown_names_the_nearest_and_the_known(line: str, start: str, hint
 
 @pytest.mark.parametrize(
     "key",
-    ["listen.dns", "listen.admin", "listen.zone", "dns.build", "dns.self"],
+    ["listen.admin", "listen.http", "dns.build", "dns.self"],
 )
 def test_key_of_no_known_part_is_unknown(key: str) -> None:
     assert complaint(f'{OWN}{key} = "x"').startswith(f"{key}: unknown, with value 'x'; ")
@@ -498,8 +508,16 @@ def test_dns_server_of_no_known_form_is_refused(entry: str) -> None:
         "127.0.0.1:٣",
     ],
 )
-def test_listen_pdb_of_no_known_form_is_refused(entry: str) -> None:
-    assert complaint(f'{OWN}listen.pdb = "{entry}"').startswith(f"listen.pdb: found '{entry}'; ")
+@pytest.mark.parametrize("key", ["listen.pdb", "listen.dns"])
+def test_listen_endpoint_of_no_known_form_is_refused(key: str, entry: str) -> None:
+    assert complaint(f'{OWN}{key} = "{entry}"').startswith(f"{key}: found '{entry}'; ")
+
+
+@pytest.mark.parametrize("value", ['""', '"."', '"a_b"', '"192.0.2.1"', '"[::1]"', '"example.1"', "5", "[]"])
+def test_listen_zone_that_is_no_name_is_refused(value: str) -> None:
+    message = complaint(f"{OWN}listen.zone = {value}")
+    assert message.startswith("listen.zone: found ")
+    assert message.endswith('; allowed: the name of a zone such as "vhost.internal"')
 
 
 def test_own_ports_without_a_port_are_refused() -> None:

@@ -1,0 +1,116 @@
+"""The DNS face: hosts below `listen.zone`, asked for over UDP and TCP, answered from `Lookup`."""
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import trio
+
+from fastvhost.config import Endpoint, Listen
+from fastvhost.errors import ListenError
+from fastvhost.faces.dns_reply import most_octets
+from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Waiting
+from fastvhost.faces.dns_tcp import Connection, ConnectionLoop, bind_tcp
+from fastvhost.faces.owed import OwedReplies
+from fastvhost.faces.udp import Client, DatagramLoop, bind_udp
+from fastvhost.lookup import Lookup
+from fastvhost.model import Verdict
+
+__all__ = ["DnsFace", "bind_dns"]
+
+_MAX_MESSAGE = 65_535
+"""Octets of a message over TCP (RFC 1035 section 4.2.2)."""
+
+_TRIES = 10
+"""A port that UDP has free may be taken for TCP."""
+
+
+def bind_dns(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a listening TCP socket on `endpoint`; for port 0 on the same free port.
+
+    Raises:
+        ListenError: one of them cannot be bound.
+    """
+    tries = _TRIES if endpoint.port == 0 else 1
+    while True:
+        datagrams = bind_udp(endpoint)
+        try:
+            return datagrams, bind_tcp(Endpoint(endpoint.address, datagrams.getsockname()[1]))
+        except ListenError:
+            datagrams.close()
+            tries -= 1
+            if tries == 0:
+                raise
+
+
+class DnsFace:
+    """Answers over two sockets, each query within `listen.answer_within`."""
+
+    def __init__(
+        self,
+        sockets: tuple[socket.socket, socket.socket],
+        listen: Listen,
+        lookup: Lookup,
+        text: Callable[[str], Sequence[bytes]],
+    ) -> None:
+        """`sockets` are those of `bind_dns`; `text` has the attributes of a host as character-strings."""
+        self._owed = OwedReplies(listen.answer_within)
+        self.counters = DnsCounters()
+        self._over_udp = DnsResponder(
+            listen.zone, lookup, text=text, most_octets=most_octets, counters=self.counters
+        )
+        self._over_tcp = DnsResponder(
+            listen.zone, lookup, text=text, most_octets=lambda _: _MAX_MESSAGE, counters=self.counters
+        )
+        self.datagrams = DatagramLoop(sockets[0], allow=listen.allow, answer=self._answer_datagram)
+        self.connections = ConnectionLoop(sockets[1], allow=listen.allow, answer=self._answer_connection)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens, over UDP and TCP."""
+        return self.datagrams.endpoint
+
+    def counts(self) -> dict[str, int]:
+        """Every counter and gauge by name."""
+        return {
+            **asdict(self.datagrams.counters),
+            "dropped": self.datagrams.dropped(),
+            **{f"tcp.{name}": count for name, count in self.connections.counts().items()},
+            **self.counters.by_name(),
+            "overdue": self._owed.overdue,
+        }
+
+    async def receive(self) -> None:
+        """Take queries until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.datagrams.serve)
+            nursery.start_soon(self.connections.serve)
+
+    async def watch_deadlines(self) -> None:
+        """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
+        await self._owed.watch_deadlines()
+
+    def _answer_datagram(self, message: bytes, client: Client, now: float) -> bytes | None:
+        response = self._over_udp.respond(message, now)
+        if not isinstance(response, Waiting):
+            return response
+        write = response.write
+
+        def reply(verdict: Verdict) -> None:
+            self.datagrams.send(write(verdict, trio.current_time()), client)
+
+        self._owed.owe(response.flight, reply, now)
+        return None
+
+    def _answer_connection(self, message: bytes, connection: Connection, now: float) -> bytes | None:
+        response = self._over_tcp.respond(message, now)
+        if not isinstance(response, Waiting):
+            return response
+        write = response.write
+
+        def reply(verdict: Verdict) -> None:
+            connection.pay(write(verdict, trio.current_time()))
+
+        connection.owe()
+        self._owed.owe(response.flight, reply, now)
+        return None
