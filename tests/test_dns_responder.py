@@ -1,0 +1,139 @@
+"""From octets to octets: what is kept of a query never outlives what it was made of."""
+
+import dns.message
+import dns.rcode
+import pytest
+import trio
+from trio.testing import MockClock
+
+from fastvhost.config import Domains
+from fastvhost.domains.table import DomainTable, Standing
+from fastvhost.faces import dns_responder
+from fastvhost.faces.dns_reply import most_octets
+from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Waiting
+from tests.test_lookup import HOSTED, NOT_HOSTED, World
+
+NAME = "example.com.vhost.internal"
+
+
+class Asker:
+    """A responder over a world, asked with messages of dnspython's."""
+
+    def __init__(self, world: World) -> None:
+        self.texts: dict[str, tuple[bytes, ...]] = {}
+        self.counters = DnsCounters()
+        self.responder = DnsResponder(
+            "vhost.internal",
+            world.lookup,
+            text=lambda host: self.texts.get(host, ()),
+            most_octets=most_octets,
+            counters=self.counters,
+        )
+
+    def ask(self, now: float, name: str = NAME, rtype: str = "A") -> dns.message.Message:
+        query = dns.message.make_query(name, rtype)
+        response = self.responder.respond(query.to_wire(), now)
+        assert isinstance(response, bytes)
+        reply = dns.message.from_wire(response)
+        assert query.is_response(reply)
+        assert reply.question[0].name.to_text() == f"{name}."
+        return reply
+
+    def ttl(self, now: float, name: str = NAME) -> int:
+        (record,) = self.ask(now, name).answer
+        return record.ttl
+
+
+async def test_reply_seen_before_has_the_seconds_that_are_left(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    expires = (await world.learn(HOSTED)).expires
+    asker = Asker(world)
+    for left, ttl in ((100.0, 100), (99.5, 99), (99.0, 99), (99.0, 99), (98.9, 98), (20.0, 20)):
+        assert asker.ttl(expires - left) == ttl
+
+
+async def test_reply_seen_before_changes_with_its_verdict(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    asker = Asker(world)
+    await world.learn(HOSTED)
+    now = trio.current_time()
+    for _ in range(2):
+        assert asker.ask(now).answer
+    world.cache.settle("example.com", NOT_HOSTED, now)
+    assert not asker.ask(now).answer
+    world.cache.settle("example.com", HOSTED, now)
+    assert asker.ask(now).answer
+
+
+async def test_reply_seen_before_changes_with_the_table(nursery: trio.Nursery) -> None:
+    world = World(nursery, domains=Domains(never=("never.example",)))
+    table: DomainTable = world.lookup._table
+    asker = Asker(world)
+    table.enter("example.com", Standing.LEARNED)
+    assert [asker.ttl(now) for now in (0.0, 1e6)] == [60, 60]
+    table.enter("example.com", Standing.REJECTED)
+    assert not asker.ask(0.0).answer
+    table.replace_all({"example.com": Standing.PROXY_ROW})
+    assert asker.ttl(0.0) == 60
+    assert asker.ask(0.0, "never.example.vhost.internal").authority[0].ttl == 60
+
+
+async def test_reply_seen_before_changes_with_the_attributes(nursery: trio.Nursery) -> None:
+    world = World(nursery)
+    asker = Asker(world)
+    world.lookup._table.enter("example.com", Standing.LEARNED)
+    shown = []
+    for texts in ((b"a=1",), (b"a=2",), ()):
+        asker.texts["example.com"] = texts
+        shown += [asker.ask(0.0, rtype="TXT").answer[0][0].to_text() for _ in range(2)]
+    assert shown == ['"a=1"', '"a=1"', '"a=2"', '"a=2"', '""', '""']
+
+
+async def test_query_in_another_case_or_of_another_type_is_another_query(nursery: trio.Nursery) -> None:
+    world = World(nursery)
+    asker = Asker(world)
+    world.lookup._table.enter("example.com", Standing.LEARNED)
+    for name in (NAME, "EXAMPLE.com.vhost.internal", "example.com.VHOST.internal"):
+        for rtype, records in (("A", 1), ("AAAA", 0), ("TXT", 1), ("ANY", 1)):
+            assert len(asker.ask(0.0, name, rtype).answer) == records
+
+
+@pytest.mark.parametrize(("queries", "kept"), [(2, 2), (3, 3), (4, 3)])
+async def test_queries_that_are_kept_are_bounded(
+    nursery: trio.Nursery, queries: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_responder, "_MOST_SEEN", 3)
+    asker = Asker(World(nursery))
+    for number in range(queries):
+        asker.ask(0.0, f"192.0.2.{number}.vhost.internal")
+    assert len(asker.responder._seen) == kept
+
+
+async def test_flood_of_names_that_are_none_takes_no_room(nursery: trio.Nursery) -> None:
+    asker = Asker(World(nursery))
+    for number in range(100):
+        assert asker.ask(0.0, f"no_{number}.vhost.internal").rcode() == dns.rcode.NXDOMAIN
+    assert len(asker.responder._seen) == 0
+
+
+async def test_query_for_a_host_that_is_looked_up_waits_and_is_written_for_its_verdict(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    world.dns.finding, world.dns.seconds = HOSTED, 1.0
+    query = dns.message.make_query(NAME, "A")
+    asker = Asker(world)
+    waiting = asker.responder.respond(query.to_wire(), 0.0)
+    assert isinstance(waiting, Waiting)
+    replies: list[dns.message.Message] = []
+    waiting.flight.join(
+        lambda verdict: replies.append(dns.message.from_wire(waiting.write(verdict, trio.current_time())))
+    )
+    await trio.sleep(2)
+    (reply,) = replies
+    assert query.is_response(reply)
+    assert reply.answer[0].ttl == 100
