@@ -1,6 +1,7 @@
 """The commands, run as users run them: exit codes, one line for each mistake, signals."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -330,3 +331,22 @@ def test_too_few_open_files_is_one_line_and_exit_2(tmp_path: Path) -> None:
     assert result.stderr == (
         "fastvhost: 20 open files are allowed, and 65 are the least: raise LimitNOFILE or ulimit -n\n"
     )
+
+
+def test_daemon_says_where_each_face_listens_and_that_there_is_none(tmp_path: Path) -> None:
+    for faces, said in (
+        ({"pdb": "127.0.0.1:0", "dns": "127.0.0.1:0"}, r"ready: PDB on 127.0.0.1:\d+, DNS on 127.0.0.1:\d+$"),
+        ({"pdb": "", "dns": "127.0.0.1:0"}, r"ready: DNS on 127.0.0.1:\d+$"),
+        ({"pdb": "", "dns": ""}, r"ready: no face \(listen.pdb and listen.dns are empty\)$"),
+    ):
+        path = config_file(tmp_path)
+        text = re.sub(r"^(pdb|dns) = .*\n", "", path.read_text(), flags=re.MULTILINE)
+        keys = "".join(f'{key} = "{value}"\n' for key, value in faces.items())
+        path.write_text(text.replace("[listen]\n", f"[listen]\n{keys}"))
+        with subprocess.Popen(
+            [*COMMAND, "serve", "--config", str(path)], stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            process.terminate()
+        assert re.search(said, line.strip()), line
