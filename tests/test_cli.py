@@ -329,7 +329,7 @@ def test_too_few_open_files_is_one_line_and_exit_2(tmp_path: Path) -> None:
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert result.stderr == (
-        "fastvhost: 20 open files are allowed, and 65 are the least: raise LimitNOFILE or ulimit -n\n"
+        "fastvhost: 20 open files are allowed, and 165 are the least: raise LimitNOFILE or ulimit -n\n"
     )
 
 
