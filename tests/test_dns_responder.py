@@ -1,9 +1,14 @@
 """From octets to octets: what is kept of a query never outlives what it was made of."""
 
+from typing import TYPE_CHECKING, cast
+
+import dns.edns
 import dns.message
 import dns.rcode
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from fastvhost.config import Domains
@@ -11,7 +16,11 @@ from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.faces import dns_responder
 from fastvhost.faces.dns_reply import most_octets
 from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Waiting
+from fastvhost.model import Verdict, VerdictKind
 from tests.test_lookup import HOSTED, NOT_HOSTED, World
+
+if TYPE_CHECKING:
+    from fastvhost.lookup import Lookup
 
 NAME = "example.com.vhost.internal"
 
@@ -137,3 +146,57 @@ async def test_query_for_a_host_that_is_looked_up_waits_and_is_written_for_its_v
     (reply,) = replies
     assert query.is_response(reply)
     assert reply.answer[0].ttl == 100
+
+
+class Decided:
+    """In place of a `Lookup`: whatever host is asked for has the same verdict."""
+
+    def __init__(self, kind: VerdictKind) -> None:
+        self._kind = kind
+
+    def decide(self, text: str, _: object, now: float) -> Verdict:
+        return Verdict(kind=self._kind, host=text, expires=now + 5.0, reason=text, stale=True)
+
+
+def wire(name: str = NAME, rtype: str = "A", **edns: object) -> bytes:
+    return dns.message.make_query(name, rtype, id=4711, **edns).to_wire()
+
+
+MESSAGES = (
+    wire(),
+    wire(rtype="TXT", use_edns=0, want_dnssec=True),
+    wire(r"\[2001:db8::1\].vhost.internal", options=[dns.edns.ECSOption("192.0.2.0", 24)]),
+    wire("vhost.internal", "SOA", payload=600),
+    wire("vhost.internal", "OPT"),
+    wire("a." * 100 + "vhost.internal", use_edns=0),
+)
+
+
+@given(
+    message=st.sampled_from(MESSAGES) | st.binary(max_size=100),
+    changes=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=4),
+    kind=st.sampled_from(VerdictKind),
+)
+@settings(max_examples=500)
+def test_any_octets_get_no_reply_or_one_that_dnspython_reads(
+    message: bytes, changes: list[tuple[int, int]], kind: VerdictKind
+) -> None:
+    octets = bytearray(message)
+    for place, octet in changes:
+        if octets:
+            octets[place % len(octets)] = octet
+    responder = DnsResponder(
+        "vhost.internal",
+        cast("Lookup", Decided(kind)),
+        text=lambda _: (b"a=1", b"v" * 255) * 32,
+        most_octets=most_octets,
+        counters=DnsCounters(),
+    )
+    for _ in range(2):
+        response = responder.respond(bytes(octets), 0.0)
+        assert (response is None) == (len(octets) < 12 or octets[2] >= 0x80)
+        if isinstance(response, bytes):
+            assert len(response) <= 1232
+            assert response[:2] == octets[:2]
+            assert response[2] & 0x80
+            assert dns.message.from_wire(response).opcode() == octets[2] >> 3 & 0xF
