@@ -6,7 +6,7 @@ import dns.edns
 import dns.message
 import dns.rcode
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastvhost.faces.dns_answer import OUTSIDE, ttl_of, verdict_answer
@@ -129,6 +129,7 @@ def test_malformed_is_nxdomain_only_where_all_below_it_is_malformed(host: str, r
 label = st.text("ab1-_[]:0é\u0301א", min_size=1, max_size=6) | st.integers(0, 300).map(str)
 
 
+@settings(deadline=None)
 @given(labels=st.lists(label, min_size=2, max_size=6))
 @example(["203", "0", "113", "10"])
 @example(["[::ffff:192", "0", "2", "4]"])
@@ -168,6 +169,7 @@ def test_reply_over_the_bound_is_truncated_and_keeps_opt(edns: int) -> None:
         assert reply.edns == edns
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=400), most=st.integers(512, 1232))
 @example("é" * 300, 512)
 @example("\ud800", 512)
@@ -184,6 +186,7 @@ def test_error_s_text_is_shortened_to_fit_at_a_character_s_end(text: str, most: 
     assert len(shown.encode()) <= 255
 
 
+@settings(deadline=None)
 @given(
     name=st.lists(st.binary(min_size=1, max_size=20), max_size=5),
     kind=st.sampled_from(VerdictKind),

@@ -10,7 +10,7 @@ import dns.name
 import dns.rdataclass
 import dns.rdatatype
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastvhost.faces.dns_query import Faulty, Query, Rcode, read_query
@@ -43,6 +43,7 @@ def rcode(message: bytes) -> Rcode | None:
     return read.rcode if isinstance(read, Faulty) else None
 
 
+@settings(deadline=None)
 @given(labels=labels, qtype=numbers, qclass=numbers, rd=st.booleans(), cd=st.booleans())
 def test_query_without_edns_is_read_as_dnspython_wrote_it(
     labels: list[bytes], qtype: int, qclass: int, rd: bool, cd: bool
@@ -59,6 +60,7 @@ def test_query_without_edns_is_read_as_dnspython_wrote_it(
     assert (read.head.question, read.head.edns, read.head.flags) == (octets[12:], None, message.flags)
 
 
+@settings(deadline=None)
 @given(payload=numbers, do=st.booleans(), options=st.lists(st.tuples(st.integers(65001, 65534), st.binary())))
 def test_query_with_edns_is_read_as_dnspython_wrote_it(
     payload: int, do: bool, options: list[tuple[int, bytes]]
@@ -70,6 +72,7 @@ def test_query_with_edns_is_read_as_dnspython_wrote_it(
     assert (edns.payload, edns.dnssec_ok, edns.subnet, edns.source) == (payload, do, b"", None)
 
 
+@settings(deadline=None)
 @given(octets=st.binary(max_size=200))
 @example(b"")
 @example(bytes(12))
@@ -79,6 +82,7 @@ def test_any_octets_are_a_query_a_fault_or_nothing(octets: bytes) -> None:
     assert (read is None) == (len(octets) < 12 or octets[2] >= 0x80)
 
 
+@settings(deadline=None)
 @given(
     message=st.sampled_from([wire(use_edns=0), subnet(b"\0\1\x20\0\xc0\0\2\1"), wire("x." * 99 + "y")]),
     place=st.integers(0, 300),
