@@ -134,6 +134,6 @@ async def test_resolver_that_minimises_finds_a_literal_that_nobody_asked_for_bef
             query = dns.message.make_query("203.0.113.10.vhost.internal", "A")
             reply = await dns.asyncquery.udp(query, unbound.address, port=unbound.port, timeout=30)
         (record,) = reply.answer
-        assert record.to_text() == "203.0.113.10.vhost.internal. 86400 IN A 127.0.0.2"
+        assert [rdata.to_text() for rdata in record] == ["127.0.0.2"]
         # It did ask for the parents, of which the grammar says that they are no hosts.
         assert service.counters()["lookup.malformed"] >= 3
