@@ -349,4 +349,5 @@ def test_daemon_says_where_each_face_listens_and_that_there_is_none(tmp_path: Pa
             assert process.stderr is not None
             line = process.stderr.readline()
             process.terminate()
+            process.communicate(timeout=30)
         assert re.search(said, line.strip()), line
