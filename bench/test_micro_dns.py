@@ -8,12 +8,13 @@ import trio
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.test_micro_lookup import CONFIG, FINDINGS, no_walk
+from fastvhost.budgets import Budgets
 from fastvhost.cache import VerdictCache
 from fastvhost.domains.table import DomainTable
 from fastvhost.faces.dns_query import Query, read_query
 from fastvhost.faces.dns_reply import most_octets
 from fastvhost.faces.dns_responder import DnsCounters, DnsResponder
-from fastvhost.limits import Bucket, Budgets, capped
+from fastvhost.limits import Bucket, capped
 from fastvhost.lookup import Lookup
 
 PLAIN = dns.message.make_query("hosted.example.com.vhost.internal", "A").to_wire()

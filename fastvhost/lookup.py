@@ -161,7 +161,8 @@ class Lookup:
             return now + _STANDS_SECONDS
         entry = self._cache.hosted(host)
         if entry is not None and entry.verdict is verdict:
-            return min(entry.refresh_at, now + _STANDS_SECONDS)
+            # After a walk that failed, the next one may be due only after the end of the verdict.
+            return min(entry.refresh_at, verdict.expires, now + _STANDS_SECONDS)
         if self._cache.unknown(host, now) is verdict:
             return min(verdict.expires, now + _STANDS_SECONDS)
         return now

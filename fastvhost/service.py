@@ -181,7 +181,11 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 faces["pdb"] = PdbFace(pdb_socket, config.listen, lookup, retractions)
             if dns_sockets:
                 faces["dns"] = DnsFace(
-                    dns_sockets, config.listen, lookup, text=keeper.text if keeper else _no_text
+                    dns_sockets,
+                    config.listen,
+                    lookup,
+                    text=keeper.text if keeper else _no_text,
+                    retractions=retractions,
                 )
             for face in faces.values():
                 resources.callback(face.close)

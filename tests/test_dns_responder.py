@@ -15,9 +15,10 @@ from fastvhost.config import Domains
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.faces import dns_responder
 from fastvhost.faces.dns_reply import most_octets
-from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Waiting
-from fastvhost.model import Verdict, VerdictKind
-from tests.test_lookup import HOSTED, NOT_HOSTED, World
+from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Settled, Waiting
+from fastvhost.faces.entries import PythonEntries, Repeated, key_of
+from fastvhost.model import Finding, Verdict, VerdictKind
+from tests.test_lookup import FAILED, HOSTED, NOT_HOSTED, World
 
 if TYPE_CHECKING:
     from fastvhost.lookup import Lookup
@@ -200,3 +201,61 @@ def test_any_octets_get_no_reply_or_one_that_dnspython_reads(
             assert response[:2] == octets[:2]
             assert response[2] & 0x80
             assert dns.message.from_wire(response).opcode() == octets[2] >> 3 & 0xF
+
+
+@pytest.mark.parametrize("rtype", ["A", "AAAA", "ANY"])
+@pytest.mark.parametrize("finding", [HOSTED, NOT_HOSTED, FAILED])
+@pytest.mark.parametrize("edns", [False, True])
+async def test_reply_that_is_repeated_is_the_one_that_would_be_written(
+    nursery: trio.Nursery, autojump_clock: MockClock, rtype: str, finding: Finding, edns: bool
+) -> None:
+    world = World(nursery)
+    now = (await world.learn(finding)).expires - 0.9
+    table = PythonEntries(0, 1)
+
+    def settled(verdict: Verdict, message: bytes, reply: bytes, ttl_at: tuple[int, ...], at: float) -> None:
+        table.put(
+            0,
+            Repeated(
+                key=key_of(message, 0),
+                reply=reply,
+                kind=verdict.kind,
+                until=at + 1.0,
+                expires=verdict.expires,
+                ttl_at=ttl_at,
+            ),
+        )
+
+    def responder(told: Settled | None) -> DnsResponder:
+        return DnsResponder(
+            "vhost.internal",
+            world.lookup,
+            text=lambda _: (),
+            most_octets=most_octets,
+            counters=DnsCounters(),
+            settled=told,
+        )
+
+    query = dns.message.make_query(NAME, rtype, use_edns=0 if edns else False).to_wire()
+    responder(settled).respond(query, now - 98.0 if finding is not FAILED else now)
+    assert table.repeat(query, now - 97.5 if finding is not FAILED else now)
+    later = now - 97.2 if finding is not FAILED else now + 0.1
+    other_id = b"ZZ" + query[2:]
+    assert table.repeat(other_id, later) == responder(None).respond(other_id, later)
+
+
+async def test_attributes_are_never_repeated(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    world = World(nursery)
+    await world.learn(HOSTED)
+    told: list[Verdict] = []
+    responder = DnsResponder(
+        "vhost.internal",
+        world.lookup,
+        text=lambda _: (b"a=1",),
+        most_octets=most_octets,
+        counters=DnsCounters(),
+        settled=lambda verdict, *_: told.append(verdict),
+    )
+    for rtype, repeated in (("TXT", 0), ("A", 1)):
+        responder.respond(dns.message.make_query(NAME, rtype).to_wire(), trio.current_time())
+        assert len(told) == repeated

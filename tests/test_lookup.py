@@ -957,6 +957,15 @@ async def test_stands_hosted_verdict_until_it_is_to_be_looked_up_again(
     assert stands(world, refreshing, 90.0) <= 90.0
 
 
+async def test_stands_hosted_verdict_no_longer_than_it_lives_after_a_refresh_that_failed(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await world.learn(HOSTED)
+    world.cache.settle(HOST, FAILED, 99.5)
+    assert stands(world, world.at_once(now=99.6), 99.6) == 100.0
+
+
 async def test_stands_negative_verdict_until_it_expires(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

@@ -8,6 +8,7 @@ import trio
 
 from fastvhost.config import Endpoint
 from fastvhost.domains.table import Standing
+from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.pdb_codec import write_reply, write_request
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service

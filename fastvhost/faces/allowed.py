@@ -1,34 +1,15 @@
-"""Which clients get a reply: `listen.allow`, remembered by address."""
+"""Which clients get a reply: `listen.allow`."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 from fastvhost.config import Network
 from fastvhost.host import normalised_address
 
-__all__ = ["AllowedClients"]
-
-_MOST_REMEMBERED = 4096
+__all__ = ["is_allowed"]
 
 
-class AllowedClients:
-    """The networks of `listen.allow`; an IPv4-mapped IPv6 address counts as the IPv4 one."""
-
-    __slots__ = ("_before", "_networks")
-
-    def __init__(self, networks: Sequence[Network]) -> None:
-        self._networks = tuple(networks)
-        self._before: set[str] = set()
-
-    def allows(self, address: str) -> bool:
-        """Whether a client at `address`, as a socket gives it, is to be answered."""
-        return address in self._before or self._is_within(address)
-
-    def _is_within(self, address: str) -> bool:
-        client = normalised_address(ip_address(address))
-        if not any(client in network for network in self._networks):
-            return False
-        if len(self._before) >= _MOST_REMEMBERED:
-            self._before.clear()
-        self._before.add(address)
-        return True
+def is_allowed(client: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+    """Whether a client is in one of the networks; an IPv4-mapped IPv6 address counts as the IPv4 one."""
+    address = normalised_address(client)
+    return any(address in network for network in networks)

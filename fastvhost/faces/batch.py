@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from fastvhost.faces.entries import Entries, PythonEntries
-from fastvhost.host import Address, normalised_address
+from fastvhost.host import Address
 from fastvhost.model import VerdictKind
 
 __all__ = ["BATCH", "MAX_DATAGRAM", "Batch", "Client", "DatagramCounters", "PlainBatch"]
@@ -54,7 +54,7 @@ class Batch(Protocol):
         ...
 
     def address(self, client: Client) -> Address:
-        """The client's address."""
+        """The client's address, IPv4-mapped where the socket has it so."""
         ...
 
     def host(self, client: Client) -> str | bytes:
@@ -124,7 +124,7 @@ class PlainBatch:
 
     def address(self, client: Client) -> Address:
         """See `Batch`."""
-        return normalised_address(ip_address(client[0]))
+        return ip_address(client[0])
 
     def host(self, client: Client) -> str:
         """See `Batch`."""

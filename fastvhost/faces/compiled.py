@@ -14,7 +14,7 @@ from fastvhost.faces.batch import BATCH, Client, DatagramCounters
 from fastvhost.faces.entries import Repeated
 from fastvhost.faces.mmsg import ADDRESS
 from fastvhost.faces.mmsg_batch import address_octets
-from fastvhost.host import Address, normalised_address
+from fastvhost.host import Address
 from fastvhost.model import VerdictKind
 
 __all__ = ["LIBRARY", "CompiledBatch", "NotCompiledError"]
@@ -137,7 +137,7 @@ class CompiledBatch:
 
     def address(self, client: Client) -> Address:
         """See `Batch`."""
-        return normalised_address(ip_address(address_octets(client)))
+        return ip_address(address_octets(client))
 
     def host(self, client: Client) -> bytes:
         """See `Batch`."""

@@ -2,24 +2,28 @@
 
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 import trio
 
 from fastvhost.config import Endpoint, Listen
 from fastvhost.errors import ListenError
+from fastvhost.faces.batch import Client
 from fastvhost.faces.dns_reply import most_octets
 from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Waiting
 from fastvhost.faces.dns_tcp import Connection, ConnectionLoop, bind_tcp
 from fastvhost.faces.owed import OwedReplies
-from fastvhost.faces.udp import Client, DatagramLoop, bind_udp
+from fastvhost.faces.udp import DatagramLoop, bind_udp
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
+from fastvhost.retractions import Retractions
 
 __all__ = ["DnsFace", "bind_dns"]
 
 _MAX_MESSAGE = 65_535
 """Octets of a message over TCP (RFC 1035 section 4.2.2)."""
+
+_ID_AT = 0
+"""Where the two octets of the id stand."""
 
 _TRIES = 10
 """A port that UDP has free may be taken for TCP."""
@@ -52,17 +56,30 @@ class DnsFace:
         listen: Listen,
         lookup: Lookup,
         text: Callable[[str], Sequence[bytes]],
+        retractions: Retractions,
     ) -> None:
         """`sockets` are those of `bind_dns`; `text` has the attributes of a host as character-strings."""
+        self._lookup = lookup
         self._owed = OwedReplies(listen.answer_within)
         self.counters = DnsCounters()
         self._over_udp = DnsResponder(
-            listen.zone, lookup, text=text, most_octets=most_octets, counters=self.counters
+            listen.zone,
+            lookup,
+            text=text,
+            most_octets=most_octets,
+            counters=self.counters,
+            settled=self._repeat,
         )
         self._over_tcp = DnsResponder(
             listen.zone, lookup, text=text, most_octets=lambda _: _MAX_MESSAGE, counters=self.counters
         )
-        self.datagrams = DatagramLoop(sockets[0], allow=listen.allow, answer=self._answer_datagram)
+        self.datagrams = DatagramLoop(
+            sockets[0],
+            allow=listen.allow,
+            answer=self._answer_datagram,
+            id_at=_ID_AT,
+            retractions=retractions,
+        )
         self.connections = ConnectionLoop(sockets[1], allow=listen.allow, answer=self._answer_connection)
 
     @property
@@ -73,12 +90,15 @@ class DnsFace:
     def counts(self) -> dict[str, int]:
         """Every counter and gauge by name."""
         return {
-            **asdict(self.datagrams.counters),
-            "dropped": self.datagrams.dropped(),
+            **self.datagrams.counts(),
             **{f"tcp.{name}": count for name, count in self.connections.counts().items()},
-            **self.counters.by_name(),
+            **self.counters.by_name(repeated=self.datagrams.repeated),
             "overdue": self._owed.overdue,
         }
+
+    def close(self) -> None:
+        """Give back what it holds beside the sockets."""
+        self.datagrams.close()
 
     async def receive(self) -> None:
         """Take queries until cancelled."""
@@ -89,6 +109,12 @@ class DnsFace:
     async def watch_deadlines(self) -> None:
         """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
         await self._owed.watch_deadlines()
+
+    def _repeat(
+        self, verdict: Verdict, message: bytes, reply: bytes, ttl_at: tuple[int, ...], now: float
+    ) -> None:
+        until = self._lookup.stands_until(verdict, now)
+        self.datagrams.repeat(verdict, message, reply, until=until, now=now, ttl_at=ttl_at)
 
     def _answer_datagram(self, message: bytes, client: Client, now: float) -> bytes | None:
         response = self._over_udp.respond(message, now)

@@ -20,6 +20,7 @@ __all__ = [
     "ns_record",
     "soa_record",
     "text_record",
+    "ttl_places",
     "write_reply",
 ]
 
@@ -37,6 +38,9 @@ _DNSSEC_OK = 0x8000
 _AFTER_ID = Struct("!5H")
 _RECORD = Struct("!3HIH")
 """Owner as a pointer, type, class, TTL and length of the record's octets."""
+_TTL_IN_RECORD = 6
+_MINIMUM_OCTETS = 4
+"""The MINIMUM of an SOA ends it."""
 _OPT = Struct("!B2H2BHH")
 _OPTION = Struct("!2H")
 _EXTENDED_ERROR = Struct("!3H")
@@ -108,6 +112,20 @@ def write_reply(head: Head, answer: Answer, *, most: int) -> bytes:
     if head.edns is not None:
         opt = _opt(head.edns, answer, room - len(records))
     return b"%b%b%b%b" % (_AFTER_ID.pack(flags, *counts, 1 if opt else 0), head.question, records, opt)
+
+
+def ttl_places(head: Head, answer: Answer) -> tuple[int, ...]:
+    """Where the TTL stands in the reply that is written of an answer with at most one record, whole.
+
+    Of an SOA the TTL and MINIMUM.
+    """
+    at = HEADER.size + len(head.question) + _TTL_IN_RECORD
+    if answer.answer:
+        return (at,)
+    if answer.authority:
+        (soa,) = answer.authority
+        return at, at - _TTL_IN_RECORD + len(soa) - _MINIMUM_OCTETS
+    return ()
 
 
 def address_record(octets: bytes, ttl: int) -> bytes:

@@ -6,6 +6,7 @@ the same, the writing of its reply.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from math import inf
 
 from cachetools import LRUCache
 
@@ -20,12 +21,12 @@ from fastvhost.faces.dns_answer import (
     verdict_answer,
 )
 from fastvhost.faces.dns_query import HEADER, Faulty, Head, Qtype, Query, read_query
-from fastvhost.faces.dns_reply import Answer, write_reply
+from fastvhost.faces.dns_reply import Answer, ttl_places, write_reply
 from fastvhost.host import Address, DomainName, parse_host
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict, VerdictKind
 
-__all__ = ["DnsCounters", "DnsResponder", "Waiting"]
+__all__ = ["DnsCounters", "DnsResponder", "Settled", "Waiting"]
 
 _MOST_SEEN = 16_384
 """Queries that are kept as read, with their replies; some 20 MB."""
@@ -52,17 +53,31 @@ class DnsCounters:
     without_verdict: int = 0
     replies: list[int] = field(default_factory=lambda: [0] * (max(VerdictKind) + 1))
 
-    def by_name(self) -> dict[str, int]:
-        """Every counter by name."""
+    def by_name(self, repeated: Callable[[VerdictKind], int]) -> dict[str, int]:
+        """Every counter by name; `repeated` are the replies of a kind that were not counted here."""
         counts = asdict(self)
         replies = counts.pop("replies")
-        return counts | {f"replies.{kind.name.lower()}": replies[kind] for kind in VerdictKind}
+        return counts | {
+            f"replies.{kind.name.lower()}": replies[kind] + repeated(kind) for kind in VerdictKind
+        }
 
 
 class _Asked:
     """A query for a host, and the reply that it got last."""
 
-    __slots__ = ("apex", "head", "host", "most", "qtype", "reply", "source", "text", "ttl", "verdict")
+    __slots__ = (
+        "apex",
+        "head",
+        "host",
+        "most",
+        "qtype",
+        "reply",
+        "source",
+        "text",
+        "ttl",
+        "ttl_at",
+        "verdict",
+    )
 
     def __init__(
         self, head: Head, *, host: str, source: Address | None, qtype: int, apex: int, most: int
@@ -77,6 +92,11 @@ class _Asked:
         self.ttl = 0
         self.text: Sequence[bytes] = ()
         self.reply = b""
+        self.ttl_at: tuple[int, ...] = ()
+
+
+Settled = Callable[[Verdict, bytes, bytes, tuple[int, ...], float], None]
+"""Verdict, query, reply, where TTLs stand in it, now: told of a reply whose verdict may stand for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +119,7 @@ class DnsResponder:
         text: Callable[[str], Sequence[bytes]],
         most_octets: Callable[[Head], int],
         counters: DnsCounters,
+        settled: Settled | None = None,
     ) -> None:
         """Hosts are asked for below `zone`.
 
@@ -108,7 +129,9 @@ class DnsResponder:
             text: the attributes of a canonical host as character-strings, the same object while unchanged.
             most_octets: of a reply.
             counters: may be shared with others.
+            settled: told of replies that others may get as well.
         """
+        self._settled = settled
         self._zone = tuple(zone.encode().split(b"."))
         self._lookup = lookup
         self._text = text
@@ -129,9 +152,14 @@ class DnsResponder:
         if isinstance(decided, Flight):
             message_id = message[:2]
             return Waiting(decided, lambda verdict, at: message_id + self._reply(asked, verdict, at))
-        if seen is None and decided.kind in _LASTING:
-            self._seen[key] = asked
-        return message[:2] + self._reply(asked, decided, now)
+        reply = message[:2] + self._reply(asked, decided, now)
+        if decided.kind in _LASTING:
+            if seen is None:
+                self._seen[key] = asked
+            # Attributes change without a word to whoever repeats them.
+            if self._settled is not None and asked.qtype != Qtype.TXT:
+                self._settled(decided, message, reply, asked.ttl_at, now)
+        return reply
 
     def _reply(self, asked: _Asked, verdict: Verdict, now: float) -> bytes:
         """The reply without the id; written only where it differs from the one before."""
@@ -141,6 +169,7 @@ class DnsResponder:
         if verdict is not asked.verdict or ttl != asked.ttl or text is not asked.text:
             answer = verdict_answer(verdict, asked.qtype, apex=asked.apex, ttl=ttl, text=text)
             asked.reply = write_reply(asked.head, answer, most=asked.most)
+            asked.ttl_at = () if verdict.expires == inf else ttl_places(asked.head, answer)
             asked.verdict, asked.ttl, asked.text = verdict, ttl, text
         return asked.reply
 

@@ -11,13 +11,14 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from ipaddress import ip_address
 from typing import NoReturn
 
 import trio
 
 from fastvhost.config import Endpoint, Network
 from fastvhost.errors import ListenError
-from fastvhost.faces.allowed import AllowedClients
+from fastvhost.faces.allowed import is_allowed
 
 __all__ = ["MOST_CONNECTIONS", "Connection", "ConnectionCounters", "ConnectionLoop", "bind_tcp"]
 
@@ -217,7 +218,7 @@ class ConnectionLoop:
 
     def __init__(self, sock: socket.socket, *, allow: Sequence[Network], answer: Answerer) -> None:
         self._sock = sock
-        self._clients = AllowedClients(allow)
+        self._allow = tuple(allow)
         self._answer = answer
         self._open = 0
         self.counters = ConnectionCounters()
@@ -247,7 +248,7 @@ class ConnectionLoop:
 
     def _take(self, sock: socket.socket, address: str) -> Connection | None:
         """The connection, unless it is turned away at once."""
-        if not self._clients.allows(address):
+        if not is_allowed(ip_address(address), self._allow):
             self.counters.not_allowed += 1
         elif self._open >= MOST_CONNECTIONS:
             self.counters.no_room += 1

@@ -7,7 +7,7 @@ from struct import Struct
 from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Client, DatagramCounters
 from fastvhost.faces.entries import MAX_REPLY, PythonEntries
 from fastvhost.faces.mmsg import ADDRESS, Messages, SystemCalls
-from fastvhost.host import Address, normalised_address
+from fastvhost.host import Address
 from fastvhost.model import VerdictKind
 
 __all__ = ["MmsgBatch", "address_octets", "socket_name"]
@@ -129,7 +129,7 @@ class MmsgBatch:
 
     def address(self, client: Client) -> Address:
         """See `Batch`."""
-        return normalised_address(ip_address(address_octets(client)))
+        return ip_address(address_octets(client))
 
     def host(self, client: Client) -> bytes:
         """See `Batch`."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from fastvhost.coalesce import Flight
 from fastvhost.config import Endpoint, Listen
 from fastvhost.faces.batch import Client
-from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.owed import OwedReplies
 from fastvhost.faces.pdb_codec import ID_AT, read_request, write_reply
 from fastvhost.faces.udp import DatagramLoop
@@ -29,13 +28,12 @@ class PdbCounters:
 class PdbFace:
     """Answers on `sock`, each request within `listen.answer_within`."""
 
-    def __init__(
-        self, sock: socket.socket, listen: Listen, lookup: Lookup, retractions: Retractions
-    ) -> None:
+    def __init__(self, sock: socket.socket, listen: Listen, lookup: Lookup, retractions: Retractions) -> None:
         self._lookup = lookup
         self._owed = OwedReplies(listen.answer_within)
-        self.datagrams = DatagramLoop(sock, allow=listen.allow, answer=self._answer, id_at=ID_AT)
-        self.datagrams.table.listen_to(retractions)
+        self.datagrams = DatagramLoop(
+            sock, allow=listen.allow, answer=self._answer, id_at=ID_AT, retractions=retractions
+        )
         self.counters = PdbCounters()
 
     @property
@@ -81,18 +79,7 @@ class PdbFace:
         self.counters.replies[decided.kind] += 1
         reply = write_reply(request, decided.kind)
         until = self._lookup.stands_until(decided, now)
-        if until > now:
-            self.datagrams.table.put(
-                decided.host,
-                Repeated(
-                    key=key_of(request, ID_AT),
-                    reply=reply,
-                    kind=decided.kind,
-                    until=until,
-                    expires=decided.expires,
-                ),
-                now,
-            )
+        self.datagrams.repeat(decided, request, reply, until=until, now=now)
         return reply
 
     def _decide(self, name: bytes, now: float) -> Verdict | Flight:

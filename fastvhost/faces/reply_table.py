@@ -10,7 +10,6 @@ from array import array
 
 from fastvhost.faces.entries import Entries, Repeated
 from fastvhost.model import VerdictKind
-from fastvhost.retractions import Retractions
 
 __all__ = ["PLACES", "ReplyTable"]
 
@@ -60,10 +59,6 @@ class ReplyTable:
         self._first: dict[str, int] = {}
         self._before = array("i", [_NONE]) * places
         self._after = array("i", [_NONE]) * places
-
-    def listen_to(self, retractions: Retractions) -> None:
-        """Repeat nothing that is retracted."""
-        retractions.listen(host=self.retract, everything=self.retract_everything)
 
     def __len__(self) -> int:
         return sum(host is not None for host in self._hosts)

@@ -15,11 +15,14 @@ import trio
 
 from fastvhost.config import Endpoint, Network
 from fastvhost.errors import ListenError
+from fastvhost.faces.allowed import is_allowed
 from fastvhost.faces.batch import Batch, Client, PlainBatch
 from fastvhost.faces.compiled import CompiledBatch, NotCompiledError
+from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.mmsg_batch import MmsgBatch
 from fastvhost.faces.reply_table import PLACES, ReplyTable
-from fastvhost.model import VerdictKind
+from fastvhost.model import Verdict, VerdictKind
+from fastvhost.retractions import Retractions
 
 __all__ = ["Answerer", "DatagramLoop", "bind_udp", "open_batch"]
 
@@ -86,8 +89,7 @@ def open_batch(sock: socket.socket, id_at: int) -> Batch:
 class DatagramLoop:
     """One bound socket and its clients.
 
-    `id_at` is where the two octets stand by which a client tells its requests apart. What is put into
-    `table` is repeated to every client that is allowed; the rest is for `answer`.
+    `id_at` is where the two octets stand by which a client tells its requests apart.
     """
 
     def __init__(
@@ -97,15 +99,18 @@ class DatagramLoop:
         allow: Sequence[Network],
         answer: Answerer,
         id_at: int,
+        retractions: Retractions,
         batch: Callable[[socket.socket, int], Batch] = open_batch,
     ) -> None:
         self._sock = sock
         self._allow = tuple(allow)
         self._answer = answer
         self._batch = batch(sock, id_at)
+        self._id_at = id_at
         self._allowed_before: set[str | bytes] = set()
         self._not_allowed = 0
-        self.table = ReplyTable(self._batch.entries)
+        self._table = ReplyTable(self._batch.entries)
+        retractions.listen(host=self._table.retract, everything=self._table.retract_everything)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -161,13 +166,38 @@ class DatagramLoop:
         """Send now or not at all: a full buffer or an unreachable client must hold up nobody else."""
         self._batch.send(octets, client)
 
+    def repeat(
+        self,
+        verdict: Verdict,
+        request: bytes,
+        reply: bytes,
+        *,
+        until: float,
+        now: float,
+        ttl_at: tuple[int, ...] = (),
+    ) -> None:
+        """Answer requests that differ from this one in nothing but the id in the same way until `until`.
+
+        Unless the host of the verdict is retracted; `ttl_at` is where TTLs stand in the reply, which count
+        down to the verdict's end.
+        """
+        if until > now:
+            repeated = Repeated(
+                key=key_of(request, self._id_at),
+                reply=reply,
+                kind=verdict.kind,
+                until=until,
+                expires=verdict.expires,
+                ttl_at=ttl_at,
+            )
+            self._table.put(verdict.host, repeated, now)
+
     def close(self) -> None:
         """Give back what it holds beside the socket; only after `serve` has ended."""
         self._batch.close()
 
     def _allows(self, client: Client) -> bool:
-        address = self._batch.address(client)
-        if not any(address in network for network in self._allow):
+        if not is_allowed(self._batch.address(client), self._allow):
             return False
         if len(self._allowed_before) >= _MAX_KNOWN_CLIENTS:
             self._allowed_before.clear()
