@@ -14,6 +14,7 @@ As a process: `python -m tools.dnslab --zone FILE`. The count is then asked for 
 from tools.dnslab.errors import AddressError, LabError, ZoneError
 from tools.dnslab.faults import Effect, Fault, FaultRules
 from tools.dnslab.lab import Lab
+from tools.dnslab.nsec import signed
 from tools.dnslab.opening import open_lab
 from tools.dnslab.tally import Sighting
 from tools.dnslab.zones import Zone, parse_zone, read_zone
@@ -31,4 +32,5 @@ __all__ = [
     "open_lab",
     "parse_zone",
     "read_zone",
+    "signed",
 ]

@@ -7,6 +7,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tools.dnslab.nsec import closest_encloser, denial
 from tools.dnslab.zones import Labels, Namespace, Records, Zone, labels_of, record_octets
 
 __all__ = ["LAME", "MAX_LINKS", "Answer", "resolve"]
@@ -24,6 +25,8 @@ class Answer:
     authority: tuple[bytes, ...] = ()
     """Uncompressed records: the SOA of a negative answer (RFC 2308 section 3), or a referral's NS."""
     authoritative: bool = True
+    authentic: bool = False
+    """Everything in it comes from signed zones: the AD bit, for who asks for it."""
 
 
 # A lame server sends the asker back to where it came from: up to the root (RFC 1912 section 2.8).
@@ -34,27 +37,33 @@ LAME = Answer(
 )
 
 
-def resolve(namespace: Namespace, owner: Labels, rdtype: int) -> Answer:
+def resolve(namespace: Namespace, owner: Labels, rdtype: int, *, dnssec: bool = False) -> Answer:
     """Answer a question of class IN as a recursive resolver shows it: the whole CNAME chain at once.
+
+    With `dnssec` (DO) a negative answer from a signed zone has the NSEC records that prove it.
 
     The RCODE is that of the chain's last name (RFC 6604 section 3). A chain that loops, passes `MAX_LINKS`
     or leaves every zone ends there: NOERROR, the CNAMEs, no SOA. A name outside every zone is REFUSED.
     """
     chain: list[dns.rrset.RRset] = []
+    authentic = True
     seen = {owner}
     while True:
         zone = namespace.zone_of(owner)
         if zone is None:
             break
+        authentic = authentic and bool(zone.nsec)
         records = _records_at(zone, owner)
-        if records is None:
-            return Answer(rcode=dns.rcode.NXDOMAIN, records=tuple(chain), authority=(zone.soa_octets,))
-        found = _matching(records, rdtype)
-        if found:
-            return Answer(rcode=dns.rcode.NOERROR, records=(*chain, *found))
-        cname = records.get(dns.rdatatype.CNAME)
-        if cname is None:
-            return Answer(rcode=dns.rcode.NOERROR, records=tuple(chain), authority=(zone.soa_octets,))
+        found = () if records is None else _matching(records, rdtype)
+        cname = None if records is None else records.get(dns.rdatatype.CNAME)
+        if found or cname is None:
+            proof = denial(zone, owner) if dnssec and zone.nsec else ()
+            return Answer(
+                rcode=dns.rcode.NXDOMAIN if records is None else dns.rcode.NOERROR,
+                records=(*chain, *found),
+                authority=() if found else (zone.soa_octets, *proof),
+                authentic=authentic,
+            )
         chain.append(cname)
         owner = labels_of(cname[0].target)
         if owner in seen or len(chain) == MAX_LINKS:
@@ -81,12 +90,8 @@ def _records_at(zone: Zone, owner: Labels) -> Records | None:
     exact = zone.nodes.get(owner)
     if exact is not None:
         return exact
-    for cut in range(1, len(owner) - len(zone.origin) + 1):
-        encloser = owner[cut:]
-        if encloser in zone.nodes:
-            wildcard = zone.nodes.get((b"*", *encloser))
-            return None if wildcard is None else _renamed(wildcard, owner)
-    return None
+    wildcard = zone.nodes.get((b"*", *closest_encloser(zone, owner)))
+    return None if wildcard is None else _renamed(wildcard, owner)
 
 
 def _renamed(records: Records, owner: Labels) -> Records:

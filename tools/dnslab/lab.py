@@ -134,7 +134,7 @@ class Lab:
             return NOT_IMPLEMENTED
         if query.rdclass != dns.rdataclass.IN or query.rdtype in TRANSFERS:
             return REFUSED
-        return resolve(self._namespace, query.owner, query.rdtype)
+        return resolve(self._namespace, query.owner, query.rdtype, dnssec=query.dnssec)
 
     def _count_answer(self, query: Query) -> Answer:
         """The CHAOS face, in the manner of `version.bind` (RFC 4892): the count for another process."""

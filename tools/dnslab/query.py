@@ -17,6 +17,8 @@ TYPE_CLASS = struct.Struct("!HH")
 RECORD = struct.Struct("!HHIH")
 
 QR = 0x8000
+AD = 0x0020
+DO = 0x8000
 TYPE_OPT = 41
 MAX_NAME = 255
 """Octets of a name, lengths and root label counted (RFC 1035 section 2.3.4)."""
@@ -52,6 +54,16 @@ class Query:
     def opcode(self) -> int:
         """0 for a standard query (RFC 1035 section 4.1.1)."""
         return self.flags >> 11 & 0xF
+
+    @property
+    def dnssec(self) -> bool:
+        """Whether DNSSEC records are asked for, by DO (RFC 3225)."""
+        return self.edns is not None and bool(self.edns.flags & DO)
+
+    @property
+    def wants_ad(self) -> bool:
+        """Whether the AD bit is asked for, by itself (RFC 6840 section 5.7) or by DO."""
+        return self.dnssec or bool(self.flags & AD)
 
 
 def parse_query(octets: bytes) -> Query | None:

@@ -5,14 +5,13 @@ import io
 import dns.name
 
 from tools.dnslab.answers import Answer
-from tools.dnslab.query import HEADER, QR, RECORD, TYPE_CLASS, TYPE_OPT, Query
+from tools.dnslab.query import AD, DO, HEADER, QR, RECORD, TYPE_CLASS, TYPE_OPT, Query
 
 __all__ = ["MAX_DATAGRAM", "MAX_STREAM", "datagram_limit", "encode_reply"]
 
 AA, TC, RA = 0x0400, 0x0200, 0x0080
 # A reply repeats the opcode, RD (RFC 1035 section 4.1.1) and CD (RFC 4035 section 3.2.2).
 REPEATED_FLAGS = 0x7800 | 0x0100 | 0x0010
-DO = 0x8000
 
 PLAIN_PAYLOAD = 512
 """Octets that every asker takes (RFC 1035 section 4.2.1), whatever its OPT says (RFC 6891 section 6.2.5)."""
@@ -41,6 +40,8 @@ def encode_reply(query: Query, answer: Answer, *, limit: int, recursion_availabl
         flags |= AA
     if recursion_available:
         flags |= RA
+    if answer.authentic and query.wants_ad:
+        flags |= AD
     opt = _opt_octets(query)
     additionals = 1 if opt else 0
     counts = (1, sum(map(len, answer.records)), len(answer.authority), additionals)

@@ -27,6 +27,7 @@ __all__ = [
     "labels_of",
     "parse_zone",
     "read_zone",
+    "record_octets",
 ]
 
 Labels: TypeAlias = tuple[bytes, ...]
@@ -46,6 +47,9 @@ class Zone:
     """The SOA as one uncompressed record, ready for an authority section; its TTL is the zone file's."""
     nodes: Mapping[Labels, Records]
     """Every name that exists; an empty non-terminal has no records (RFC 8020 section 2)."""
+    nsec: tuple[tuple[Labels, tuple[bytes, ...]], ...] = ()
+    """In canonical order, each owner, from the root down, with its NSEC record and the RRSIG over it; empty
+    for a zone that is not signed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
