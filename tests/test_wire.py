@@ -78,7 +78,8 @@ def test_query_reads_back_by_dnspython_as_what_was_asked(
     assert query.id == message_id
     assert query.opcode() == dns.opcode.QUERY
     assert query.flags == dns.flags.RD | (dns.flags.AD if want_ad else 0)
-    assert (query.edns, query.payload, query.ednsflags, query.options) == (0, 1232, 0, ())
+    flags = dns.flags.DO if want_ad else 0
+    assert (query.edns, query.payload, query.ednsflags, query.options) == (0, 1232, flags, ())
     (question,) = query.question
     assert question.name == dns.name.from_text(name)
     assert (question.rdclass, question.rdtype) == (dns.rdataclass.IN, rrtype.value)

@@ -4,35 +4,50 @@ Our own, since whoever owns a zone chooses what is read here: 64 kB of records w
 hold a general reader, and with it everybody, for seconds. This one follows no name further than 255 octets
 and reads no more than 256 records. Tests hold it against dnspython, message by message.
 
-Source: RFC 1035 section 4, RFC 2181 section 8, RFC 2782, RFC 3403 section 4.1, RFC 3597 section 4, RFC 6891.
+Source: RFC 1035 section 4, RFC 2181 section 8, RFC 2782, RFC 3403 section 4.1, RFC 3597 section 4, RFC 4034,
+RFC 6891.
 """
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 
-from fastvhost.resolve.reply import Naptr, Record, RrType, Srv, Txt
+from fastvhost.resolve.reply import Naptr, Nsec, Record, RrType, Srv, Txt
 
-__all__ = ["MAX_RECORDS", "MalformedMessageError", "Message", "Soa", "read_message"]
+__all__ = ["MAX_NSECS", "MAX_RECORDS", "MalformedMessageError", "Message", "Soa", "read_message"]
 
 MAX_RECORDS = 256
 """Records of one message, all sections together. No honest answer to a walk's questions comes near it."""
+
+MAX_NSECS = 8
+"""NSEC records of one message that are kept, the first ones: a proof has two (RFC 4035 section 3.1.3)."""
 
 _HEADER = Struct("!6H")
 _FIXED = Struct("!HHIH")
 _SRV = Struct("!3H")
 _NAPTR = Struct("!HH")
 _SOA_NUMBERS = Struct("!5I")
+_SIGNATURE = Struct("!HBBIIIH")
 
 _MAX_NAME = 255
 """Octets of a name on the wire (RFC 1035 section 2.3.4)."""
 
 _IN = 1
+_NS = 2
 _CNAME = 5
 _SOA = 6
+_DNAME = 39
 _OPT = 41
+_RRSIG = 46
+_NSEC = 47
+
+_TYPES_TOLD = frozenset({_NS, _CNAME, _SOA, _DNAME, *(rrtype.value for rrtype in RrType)})
+"""The types of an NSEC's bitmap that are kept: with all of them it could hold 65,536."""
+
+_MAX_BITMAP = 32
+"""Octets of one window of that bitmap (RFC 4034 section 4.1.2)."""
 
 _MAX_POINTERS = 16
 """Of one name: as many as dnspython follows. A chain of them could be 8,000 long."""
@@ -73,6 +88,8 @@ class Message:
     """CNAME records of the answer section by owner: target, the last if there are more, and least TTL."""
     soas: list[Soa]
     """Of the authority section."""
+    nsecs: list[Nsec] = field(default_factory=list)
+    """Of the authority section, the first `MAX_NSECS`."""
 
 
 def read_message(octets: bytes, question_end: int) -> Message:
@@ -93,12 +110,13 @@ def read_message(octets: bytes, question_end: int) -> Message:
 class _Reader:
     """One pass over one message."""
 
-    __slots__ = ("_at", "_names", "_octets")
+    __slots__ = ("_at", "_names", "_octets", "_signatures")
 
     def __init__(self, octets: bytes, at: int) -> None:
         self._octets = octets
         self._at = at
         self._names: dict[int, str] = {}
+        self._signatures: dict[str, set[tuple[str, int]]] = {}
 
     def message(self) -> Message:
         _, flags, _, *counts = _HEADER.unpack_from(self._octets)
@@ -113,7 +131,11 @@ class _Reader:
         extended = 0
         for _ in range(additional):
             extended |= self._extended_rcode()
-        return replace(message, rcode=message.rcode | extended)
+        nsecs = [
+            replace(nsec, signatures=frozenset(self._signatures.get(nsec.owner, ())))
+            for nsec in message.nsecs
+        ]
+        return replace(message, rcode=message.rcode | extended, nsecs=nsecs)
 
     def _answer(self, message: Message) -> None:
         owner, rdtype, ttl, end = self._fixed_part()
@@ -141,7 +163,41 @@ class _Reader:
             if self._at + _SOA_NUMBERS.size != end:
                 raise MalformedMessageError("an SOA record of a wrong length")
             message.soas.append(Soa(zone=owner, ttl=ttl, minimum=minimum))
+        elif rdtype == _NSEC and len(message.nsecs) < MAX_NSECS:
+            next_name, types = self._name(), self._types(end)
+            nsec = Nsec(owner=owner, next_name=next_name, types=types, ttl=ttl, signatures=frozenset())
+            message.nsecs.append(nsec)
+        elif rdtype == _RRSIG:
+            self._signature(owner, end)
         self._at = end
+
+    def _types(self, end: int) -> frozenset[int]:
+        """RFC 4034 section 4.1.2: windows of 256 types each, in ascending order."""
+        types: set[int] = set()
+        last = -1
+        while self._at < end:
+            window, length = self._octets[self._at], self._octets[self._at + 1]
+            start = self._at + 2
+            self._at = start + length
+            if window <= last or not 0 < length <= _MAX_BITMAP or self._at > end:
+                raise MalformedMessageError("an NSEC record with a damaged bitmap")
+            last = window
+            if window == 0:  # every type that is kept is there
+                bitmap = int.from_bytes(self._octets[start : self._at].ljust(_MAX_BITMAP, b"\0"), "big")
+                types.update(rdtype for rdtype in _TYPES_TOLD if bitmap >> 255 - rdtype & 1)
+        if self._at != end:
+            raise MalformedMessageError("an NSEC record of a wrong length")
+        return frozenset(types)
+
+    def _signature(self, owner: str, end: int) -> None:
+        """Note who signed the NSEC records of `owner`; the signature itself is the upstream's to judge."""
+        covered, _, labels, *_ = _SIGNATURE.unpack_from(self._octets, self._at)
+        if covered == _NSEC:
+            self._at += _SIGNATURE.size
+            signer = self._name()
+            if self._at > end:
+                raise MalformedMessageError("an RRSIG record of a wrong length")
+            self._signatures.setdefault(owner, set()).add((signer, labels))
 
     def _extended_rcode(self) -> int:
         self._name()

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
-__all__ = ["Answer", "Failure", "Naptr", "Negative", "Record", "Reply", "RrType", "Srv", "Txt", "Via"]
+__all__ = [
+    "Answer",
+    "Denial",
+    "Failure",
+    "Naptr",
+    "Negative",
+    "Nsec",
+    "Record",
+    "Reply",
+    "RrType",
+    "Srv",
+    "Txt",
+    "Via",
+]
 
 
 class RrType(Enum):
@@ -64,9 +77,32 @@ class Via:
     """How a reply came."""
 
     server: str = ""
-    """ADDRESS:PORT of the upstream that answered, or was asked last."""
+    """ADDRESS:PORT of the upstream that answered, or was asked last; or the proof that stood in for it."""
     seconds: float = 0.0
     """From the question to its end, budgets and retries included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nsec:
+    """RFC 4034 section 4: no name of its zone lies between `owner` and `next_name`, in canonical order."""
+
+    owner: str
+    next_name: str
+    """The zone's own name where `owner` is the last."""
+    types: frozenset[int]
+    """The types at `owner`, of those that somebody here wants to know of."""
+    ttl: int
+    signatures: frozenset[tuple[str, int]]
+    """Signer's name and number of labels of each RRSIG over it that came with it (RFC 4034 section 3.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denial:
+    """What a validated negative reply proves beyond its own question (RFC 8198)."""
+
+    zone: str
+    """The owner of its SOA."""
+    nsecs: tuple[Nsec, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +130,8 @@ class Negative:
     aliases: tuple[str, ...] = ()
     """As in `Answer`: what is not there is the last of these where there is one."""
     authentic: bool = False
+    denial: Denial | None = None
+    """Only where the reply is authentic and leads over no alias."""
     via: Via = Via()
 
 

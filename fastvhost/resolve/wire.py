@@ -13,8 +13,8 @@ from struct import Struct
 import dns.name
 import dns.rcode
 
-from fastvhost.resolve.message import MalformedMessageError, Message, read_message
-from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType
+from fastvhost.resolve.message import MalformedMessageError, Message, Soa, read_message
+from fastvhost.resolve.reply import Answer, Denial, Failure, Negative, Reply, RrType
 
 __all__ = ["Question", "Truncated", "Unfinished", "read_reply"]
 
@@ -25,7 +25,9 @@ _IN = 1
 _UDP_PAYLOAD = 1232
 """The UDP size that we offer: no fragments on any path of MTU 1280 or more (DNS flag day 2020)."""
 
-_OPT = b"\0" + Struct("!HHIH").pack(41, _UDP_PAYLOAD, 0, 0)
+_DO = 0x8000
+
+_OPT, _OPT_DO = (b"\0" + Struct("!HHIH").pack(41, _UDP_PAYLOAD, flags, 0) for flags in (0, _DO))
 
 _QR = 0x8000
 _OPCODE = 0x7800
@@ -76,9 +78,13 @@ class Question:
         return _HEADER.size + len(self._section)
 
     def octets(self, message_id: int) -> bytes:
-        """The query; AD set asks a validating server for its word (RFC 6840 section 5.7)."""
-        flags = _RD | (_AD if self.want_ad else 0)
-        return _HEADER.pack(message_id, flags, 1, 0, 0, 1) + self._section + _OPT
+        """The query; AD set asks a validating server for its word (RFC 6840 section 5.7), DO for its proofs.
+
+        With DO a negative reply brings NSEC records and signatures (RFC 3225): some 500 octets with ECDSA,
+        1,200 with RSA of 2,048 bits, which may not fit a datagram and then costs a second query, over TCP.
+        """
+        flags, opt = (_RD | _AD, _OPT_DO) if self.want_ad else (_RD, _OPT)
+        return _HEADER.pack(message_id, flags, 1, 0, 0, 1) + self._section + opt
 
     def is_answered_by(self, octets: bytes, message_id: int) -> bool:
         """Whether a message is a reply to this query by id, kind and whole question.
@@ -136,25 +142,25 @@ def _evidence(message: Message, question: Question, *, authentic: bool) -> Reply
             aliases=tuple(aliases),
             authentic=authentic,
         )
-    negative_ttl = _negative_ttl(message, name)
-    if negative_ttl is not None:
+    soa = _soa_of(message, name)
+    if soa is not None:
+        proves = authentic and not aliases
         return Negative(
             nxdomain=nxdomain,
-            ttl=min([negative_ttl, *ttls]),
+            # RFC 2308 section 5.
+            ttl=min([soa.ttl, soa.minimum, *ttls]),
             aliases=tuple(aliases),
             authentic=authentic,
+            denial=Denial(zone=soa.zone, nsecs=tuple(message.nsecs)) if proves else None,
         )
     if aliases and not nxdomain:
         return Unfinished(aliases=tuple(aliases), ttl=min(ttls))
     return Failure(why=f"{'NXDOMAIN' if nxdomain else 'empty answer'} without SOA")
 
 
-def _negative_ttl(message: Message, name: str) -> int | None:
-    """RFC 2308 section 5: min(SOA TTL, SOA MINIMUM), of the SOA of a zone that `name` can be in."""
-    for soa in message.soas:
-        if _is_within(name, soa.zone):
-            return min(soa.ttl, soa.minimum)
-    return None
+def _soa_of(message: Message, name: str) -> Soa | None:
+    """The SOA of a zone that `name` can be in."""
+    return next((soa for soa in message.soas if _is_within(name, soa.zone)), None)
 
 
 def _is_within(name: str, zone: str) -> bool:
