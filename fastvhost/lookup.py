@@ -53,6 +53,7 @@ class LookupCounters:
     hits_stale: int = 0
     hits_outdated: int = 0
     hits_unknown: int = 0
+    denied: int = 0
     literals: int = 0
     malformed: int = 0
     walks: int = 0
@@ -71,7 +72,8 @@ class LookupCounters:
 class Lookup:
     """Decides hosts; owns the flights that it starts in `nursery`.
 
-    `found_hosted` is told of each host that DNS says is ours; it must neither block nor raise.
+    `found_hosted` is told of each host that DNS says is ours; it must neither block nor raise. `denied` has
+    the finding on a host that is proved not to be there without asking.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Lookup:
         walk: Walk,
         nursery: trio.Nursery,
         found_hosted: Callable[[str, Finding], None] | None = None,
+        denied: Callable[[str, float], Finding | None] | None = None,
     ) -> None:
         self._own = config.own
         self._literal_ttls = (config.cache.hosted_ttl[1], config.cache.not_hosted_ttl[1])
@@ -95,6 +98,7 @@ class Lookup:
         self._walk = walk
         self._nursery = nursery
         self._found_hosted = found_hosted
+        self._denied = denied
         limits = config.limits
         # Apart, so that no number of unknown hosts can keep a known one from being looked up.
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
@@ -267,6 +271,17 @@ class Lookup:
 
     def _unknown(self, host: str, source: Address | None, now: float) -> Verdict | Flight:
         """Start a flight for a host that nothing is known of, if it is within every budget."""
+        denied = None if self._denied is None else self._denied(host, now)
+        if denied is not None:
+            # Kept nowhere: the proof is, and a flood of such hosts pushes out no verdict.
+            self.counters.denied += 1
+            return Verdict(
+                kind=denied.kind,
+                host=host,
+                expires=now + denied.ttl,
+                reason=denied.reason,
+                steps=denied.steps,
+            )
         zone = self._budgets.zone_of(host)
         if self._flights.full or self._flights.crowded(zone):
             self.counters.limited_flights += 1

@@ -26,6 +26,7 @@ from fastvhost.faces.udp import bind_udp
 from fastvhost.host import parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
+from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
@@ -51,6 +52,7 @@ class Service:
         cache: VerdictCache,
         upstream: Upstream,
         faces: Mapping[str, Face],
+        denial: ProvenDenial,
         keeper: "Keeper | None",
         attributes: Attributes,
         ask_text: AskText,
@@ -59,6 +61,7 @@ class Service:
         self._cache = cache
         self._upstream = upstream
         self._faces = faces
+        self._denial = denial
         self._keeper = keeper
         self._attributes = attributes
         self._ask_text = ask_text
@@ -116,6 +119,7 @@ class Service:
             "upstream": {"udp": upstream.udp, "tcp": upstream.tcp, "strays": upstream.strays},
             "upstream.outcome": upstream.outcomes,
             **{name: face.counts() for name, face in self._faces.items()},
+            "denial": {**asdict(self._denial.counters), **self._denial.sizes()},
             "domains": {} if self._keeper is None else self._keeper.counts(),
         }
         return {f"{part}.{name}": count for part, counts in parts.items() for name, count in counts.items()}
@@ -175,6 +179,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 walk=walker.walk,
                 nursery=flights,
                 found_hosted=keeper.found if keeper else None,
+                denied=walker.denied if config.dns.trusted else None,
             )
             faces: dict[str, Face] = {}
             if pdb_socket:
@@ -198,6 +203,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                     cache=cache,
                     upstream=upstream,
                     faces=faces,
+                    denial=walker.denial,
                     keeper=keeper,
                     attributes=config.attributes,
                     ask_text=ask_text,

@@ -1,7 +1,7 @@
 """Walks on the budgets of this daemon: a lane for unknown hosts, a lane for known ones.
 
-Joins the three that know nothing of each other: the walk, the upstream, and the account of what a walk
-may spend.
+Joins those that know nothing of each other: the walk, the upstream, the account of what a walk may spend,
+and what is proved without asking.
 """
 
 from dataclasses import replace
@@ -12,7 +12,10 @@ from fastvhost.config import Config
 from fastvhost.limits import Bucket, capped
 from fastvhost.model import Finding
 from fastvhost.resolve.account import Account, Lane
-from fastvhost.resolve.reply import Reply, RrType
+from fastvhost.resolve.branches import elsewhere, step
+from fastvhost.resolve.denial import ProvenDenial
+from fastvhost.resolve.nsec_zone import Proof
+from fastvhost.resolve.reply import Negative, Reply, RrType, Via
 from fastvhost.resolve.rfc3263 import walk
 from fastvhost.resolve.upstream import Upstream
 
@@ -33,6 +36,7 @@ class Walker:
         self._own = config.own
         self._dns = config.dns
         self._upstream = upstream
+        self.denial = ProvenDenial(longest=config.cache.not_hosted_ttl[1])
         qps, in_flight = config.limits.upstream_qps, config.limits.upstream_inflight
         known_qps, known_in_flight = max(1.0, qps * _KNOWN_SHARE), max(1, round(in_flight * _KNOWN_SHARE))
         checks_qps, checks_in_flight = qps * _CHECKS_SHARE, round(in_flight * _CHECKS_SHARE)
@@ -59,11 +63,22 @@ class Walker:
         """
         account = self._account(self.known if admitted_at is None else self.unknown)
         account.prepaid_at = admitted_at
-        return await self._walk(host, account)
+        # Of a host that was HOSTED DNS itself is asked: what is proved may be older than what is believed.
+        return await self._walk(host, account, by_proof=admitted_at is not None)
+
+    def denied(self, host: str, now: float) -> Finding | None:
+        """The finding on a canonical `host` that is proved not to be there at all, at no cost."""
+        proof = self.denial.proof(host, RrType.NAPTR, now)
+        if proof is None or not proof.nxdomain:
+            return None
+        reason = f"{host} does not exist: {proof.by}"
+        return elsewhere(
+            proof.expires - now, reason, step(0, host, RrType.NAPTR, _reply_of(proof, now), "no such domain")
+        )
 
     async def check(self, host: str) -> Finding:
         """The same at the cost of housekeeping."""
-        return await self._walk(host, self._account(self.checks))
+        return await self._walk(host, self._account(self.checks), by_proof=False)
 
     async def text(self, name: str) -> Reply:
         """TXT at `name`, at the cost of housekeeping."""
@@ -72,8 +87,26 @@ class Walker:
     def _account(self, lane: Lane) -> Account:
         return Account(lane=lane, deadline=trio.current_time() + self._dns.walk_timeout)
 
-    async def _walk(self, host: str, account: Account) -> Finding:
+    async def _walk(self, host: str, account: Account, *, by_proof: bool) -> Finding:
         async def query(name: str, rrtype: RrType) -> Reply:
-            return await self._upstream.query(name, rrtype, account)
+            now = trio.current_time()
+            proof = self.denial.proof(name, rrtype, now) if by_proof else None
+            if proof is not None:
+                self.denial.counters.questions += 1
+                await trio.lowlevel.checkpoint()
+                return _reply_of(proof, now)
+            reply = await self._upstream.query(name, rrtype, account)
+            self.denial.learn(name, reply, trio.current_time())
+            return reply
 
         return await walk(host, own=self._own, dns=self._dns, query=query)
+
+
+def _reply_of(proof: Proof, now: float) -> Negative:
+    """The reply that DNS would give."""
+    return Negative(
+        nxdomain=proof.nxdomain,
+        ttl=int(proof.expires - now),
+        authentic=True,
+        via=Via(server=f"{proof.by} (RFC 8198)"),
+    )
