@@ -19,7 +19,7 @@ import dns.rcode
 
 from fastvhost.config import Endpoint
 
-__all__ = ["KnotError", "running_knot"]
+__all__ = ["KnotError", "free_port", "running_knot"]
 
 _LOOPBACK = "127.0.0.1"
 
@@ -36,11 +36,16 @@ class KnotError(Exception):
 
 @contextmanager
 def running_knot(
-    zones: Mapping[str, str | Path], *, unloadable: Mapping[str, str] | None = None, config: str = ""
+    zones: Mapping[str, str | Path],
+    *,
+    unloadable: Mapping[str, str] | None = None,
+    signed: Mapping[str, str] | None = None,
+    config: str = "",
 ) -> Iterator[Endpoint]:
     """Serve `zones`, by origin their text or a file of it, on a free port of loopback, UDP and TCP.
 
-    Zones of `unloadable` are configured and cannot be read, so that Knot answers SERVFAIL for them.
+    Zones of `unloadable` are configured and cannot be read, so that Knot answers SERVFAIL for them. Those of
+    `signed` Knot signs, with `nsec` or `nsec3`.
     `config` is appended to the configuration. Entering blocks until every zone of `zones` is answered
     for; leaving ends this one process and removes its directory.
 
@@ -53,9 +58,9 @@ def running_knot(
             text = text.read_text() if isinstance(text, Path) else text
             (directory / f"{origin}.zone").write_text(text)
         for start in range(1, _STARTS + 1):
-            endpoint = Endpoint(_LOOPBACK, _free_port())
+            endpoint = Endpoint(_LOOPBACK, free_port())
             identity = secrets.token_hex(8)
-            text = _config(directory, endpoint, identity, [*zones, *(unloadable or {})])
+            text = _config(directory, endpoint, identity, [*zones, *(unloadable or {})], signed or {})
             (directory / "knot.conf").write_text(text + config)
             with _process(directory) as process:
                 served = _serves(process, endpoint, identity, list(zones))
@@ -86,9 +91,11 @@ def _process(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
                 process.wait()
 
 
-def _config(directory: Path, endpoint: Endpoint, identity: str, origins: list[str]) -> str:
+def _config(
+    directory: Path, endpoint: Endpoint, identity: str, origins: list[str], signed: Mapping[str, str]
+) -> str:
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
-    zones = "\n".join(f"  - domain: {origin}" for origin in origins)
+    zones = "\n".join(_zone_config(origin, signed.get(origin)) for origin in origins)
     return f"""\
 server:
     listen: {endpoint.address}@{endpoint.port}
@@ -103,6 +110,12 @@ log:
     any: info
 database:
     storage: {directory}
+policy:
+  - id: nsec
+    algorithm: ecdsap256sha256
+  - id: nsec3
+    algorithm: ecdsap256sha256
+    nsec3: on
 template:
   - id: default
     storage: {directory}
@@ -116,7 +129,12 @@ zone:
 """
 
 
-def _free_port() -> int:
+def _zone_config(origin: str, policy: str | None) -> str:
+    signing = f"\n    dnssec-signing: on\n    dnssec-policy: {policy}" if policy else ""
+    return f"  - domain: {origin}{signing}"
+
+
+def free_port() -> int:
     """A port that neither UDP nor TCP uses at this moment."""
     while True:
         with closing(socket.socket(type=socket.SOCK_DGRAM)) as udp, closing(socket.socket()) as tcp:

@@ -35,6 +35,7 @@ from tools.dnslab import (
     open_lab,
     parse_zone,
     read_zone,
+    signed,
 )
 from tools.dnslab.answers import MAX_LINKS, resolve
 from tools.dnslab.query import owner_text, parse_query
@@ -951,3 +952,73 @@ async def test_command_bad_usage_is_one_line_and_exit_2(
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert message in ended.stderr.decode()
     assert ended.stderr.count(b"\n") == 1
+
+
+# Signed zones.
+
+
+async def ask_signed(name: str, rdtype: str = "A", *, dnssec: bool = True) -> dns.message.Message:
+    async with open_lab([signed(parse_zone(ZONE)), parse_zone(OTHER)]) as lab:
+        query = dns.message.make_query(name, rdtype, want_dnssec=dnssec)
+        return await dns.asyncquery.udp(query, lab.address[0], port=lab.address[1], timeout=10)
+
+
+def proofs(reply: dns.message.Message) -> set[tuple[str, str]]:
+    return {
+        (str(rrset.name), str(rrset[0].next))
+        for rrset in reply.authority
+        if rrset.rdtype == dns.rdatatype.NSEC
+    }
+
+
+APEX_PROOF = ("example.com.", "_sip._udp.example.com.")
+"""Covers the wildcard at the apex."""
+
+
+@pytest.mark.parametrize(
+    ("name", "rcode", "expected"),
+    [
+        ("host.example.com.", "NXDOMAIN", {("gone.example.com.", "lost.example.com."), APEX_PROOF}),
+        ("zz.example.com.", "NXDOMAIN", {("below.host.wild.example.com.", "example.com."), APEX_PROOF}),
+        ("x.sip.example.com.", "NXDOMAIN", {("sip.example.com.", "upper.example.com.")}),
+        ("sip.example.com.", "NOERROR", {("sip.example.com.", "upper.example.com.")}),
+        ("host.wild.example.com.", "NOERROR", {("*.wild.example.com.", "below.host.wild.example.com.")}),
+        ("x.wild.example.com.", "NOERROR", {
+            ("*.wild.example.com.", "below.host.wild.example.com."),
+            ("below.host.wild.example.com.", "example.com."),
+        }),
+        ("gone.example.com.", "NXDOMAIN", {("lost.example.com.", "ns.example.com."), APEX_PROOF}),
+    ],
+)  # fmt: skip
+async def test_negative_answer_of_a_signed_zone_has_its_proof(
+    name: str, rcode: str, expected: set[tuple[str, str]]
+) -> None:
+    """Of two records that a denial takes, one may do for both (RFC 4035 section 3.1.3)."""
+    reply = await ask_signed(name, "TXT")
+    assert dns.rcode.to_text(reply.rcode()) == rcode
+    assert reply.flags & dns.flags.AD
+    assert proofs(reply) == expected
+    for rrset in reply.authority:
+        if rrset.rdtype == dns.rdatatype.RRSIG:
+            assert str(rrset[0].signer) == "example.com."
+            assert rrset[0].labels == len([label for label in rrset.name.labels if label not in (b"", b"*")])
+            assert reply.find_rrset(reply.authority, rrset.name, dns.rdataclass.IN, dns.rdatatype.NSEC)
+
+
+async def test_positive_answer_of_a_signed_zone_has_ad_and_no_proof() -> None:
+    reply = await ask_signed("sip.example.com.")
+    assert reply.flags & dns.flags.AD
+    assert not reply.authority
+
+
+async def test_negative_answer_of_a_signed_zone_has_no_proof_for_who_does_not_ask_for_it() -> None:
+    reply = await ask_signed("host.example.com.", dnssec=False)
+    assert not reply.flags & dns.flags.AD
+    assert [rrset.rdtype for rrset in reply.authority] == [dns.rdatatype.SOA]
+
+
+@pytest.mark.parametrize("name", ["none.example.net.", "host.example.net.", "away.example.com."])
+async def test_answer_that_an_unsigned_zone_has_a_part_in_has_no_ad(name: str) -> None:
+    reply = await ask_signed(name)
+    assert not reply.flags & dns.flags.AD
+    assert proofs(reply) == set()

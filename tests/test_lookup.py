@@ -1,6 +1,7 @@
 """The job, over a walk that is injected: who gets an answer at once, who waits, and who costs a query."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address, ip_network
 from math import inf, nextafter
@@ -64,6 +65,7 @@ class World:
         limits: Limits = PLENTY,
         domains: Domains | None = None,
         upstream: Bucket | None = None,
+        denied: Callable[[str, float], Finding | None] | None = None,
     ) -> None:
         config = Config(
             own=own or Own(addresses=(ip_network("192.0.2.10"),)),
@@ -85,6 +87,7 @@ class World:
             budgets=self.budgets,
             walk=self.dns.walk,
             nursery=nursery,
+            denied=denied,
         )
         self.counters = self.lookup.counters
 
@@ -531,6 +534,53 @@ async def test_lookup_hits_joiners_and_refreshes_spend_no_budget(
     world.flight("third.example.net")  # the last of three tokens
     assert limited_by(world) == (0, 0, 0)
     assert world.at_once("fourth.example.net").kind is VerdictKind.LIMITED
+
+
+# What is proved without asking
+
+
+def denied_under(zone: str) -> Callable[[str, float], Finding | None]:
+    def denied(host: str, now: float) -> Finding | None:
+        return replace(NOT_HOSTED, ttl=60.0, reason="proved") if host.endswith(f".{zone}") else None
+
+    return denied
+
+
+async def test_lookup_host_that_is_proved_absent_is_answered_at_once_at_no_cost(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, limits=Limits(source_rate=1.0, zone_rate=1.0), denied=denied_under("example.com"))
+    for number in range(1_000):
+        verdict = world.at_once(f"h{number}.example.com")
+        assert (verdict.kind, verdict.expires) == (VerdictKind.NOT_HOSTED, 60.0)
+        assert verdict.reason == "proved"
+    assert (world.counters.denied, world.counters.walks) == (1_000, 0)
+    assert world.cache.sizes() == (0, 0)
+    world.flight("other.example.net")
+
+
+async def test_lookup_host_that_is_proved_absent_is_answered_while_no_flight_has_room(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery, limits=replace(PLENTY, upstream_inflight=1), denied=denied_under("example.com"))
+    world.dns.seconds = 1.0
+    world.flight("a.example.net")
+    assert world.at_once("b.example.net").kind is VerdictKind.LIMITED
+    assert world.at_once("b.example.com").kind is VerdictKind.NOT_HOSTED
+
+
+async def test_lookup_known_host_is_never_denied_by_a_proof(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Neither one that was HOSTED, stale or to be looked up again, nor one on the operator's list."""
+    domains = Domains(always=("listed.example.com",))
+    world = World(nursery, domains=domains, denied=denied_under("example.com"))
+    world.cache.settle("known.example.com", HOSTED, 0.0)
+    assert world.at_once("listed.example.com").kind is VerdictKind.HOSTED
+    assert world.at_once("known.example.com").kind is VerdictKind.HOSTED
+    await trio.sleep_until(100.0)
+    world.flight("known.example.com")
+    assert world.counters.denied == 0
 
 
 # Callers and stops

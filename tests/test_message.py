@@ -16,6 +16,8 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rdtypes.ANY.CNAME
+import dns.rdtypes.ANY.NSEC
+import dns.rdtypes.ANY.RRSIG
 import dns.rdtypes.ANY.SOA
 import dns.rdtypes.ANY.TXT
 import dns.rdtypes.CH.A
@@ -23,14 +25,38 @@ import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
 import dns.rdtypes.IN.NAPTR
 import dns.rdtypes.IN.SRV
+import dns.rdtypes.util
+import dns.rrset
 import pytest
 from dns.rdataclass import CH, HS, IN
-from dns.rdatatype import AAAA, CNAME, MX, NAPTR, NS, OPT, PTR, SOA, SRV, TXT, A
+from dns.rdatatype import (
+    AAAA,
+    CNAME,
+    DNAME,
+    MX,
+    NAPTR,
+    NS,
+    NSEC,
+    OPT,
+    PTR,
+    RRSIG,
+    SOA,
+    SRV,
+    TXT,
+    A,
+)
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from fastvhost.resolve.message import MAX_RECORDS, MalformedMessageError, Message, Soa, read_message
-from fastvhost.resolve.reply import Naptr, RrType, Srv, Txt
+from fastvhost.resolve.message import (
+    MAX_NSECS,
+    MAX_RECORDS,
+    MalformedMessageError,
+    Message,
+    Soa,
+    read_message,
+)
+from fastvhost.resolve.reply import Naptr, Nsec, RrType, Srv, Txt
 
 FIXED = settings(
     derandomize=True,
@@ -52,7 +78,9 @@ def read(octets: bytes) -> Message:
 
 # What dnspython reads, and what we read, in the same terms.
 
-Seen = tuple[dict[object, object], dict[object, object], list[object]]
+Seen = tuple[dict[object, object], dict[object, object], list[object], list[object]]
+
+TYPES_TOLD = {NS, CNAME, SOA, DNAME, A, TXT, AAAA, SRV, NAPTR}
 
 
 def name_of(text: str) -> dns.name.Name:
@@ -84,7 +112,15 @@ def as_we_see(message: Message) -> Seen:
     aliases = {name_of(owner): (name_of(target), ttl) for owner, (target, ttl) in message.aliases.items()}
     assert len(records) == len(message.records)
     assert len(aliases) == len(message.aliases)
-    return records, aliases, [(name_of(soa.zone), soa.ttl, soa.minimum) for soa in message.soas]
+    nsecs = [
+        (name_of(nsec.owner), name_of(nsec.next_name), nsec.types, nsec.ttl, signatures_of(nsec))
+        for nsec in message.nsecs
+    ]
+    return records, aliases, [(name_of(soa.zone), soa.ttl, soa.minimum) for soa in message.soas], nsecs
+
+
+def signatures_of(nsec: Nsec) -> set[tuple[dns.name.Name, int]]:
+    return {(name_of(signer), labels) for signer, labels in nsec.signatures}
 
 
 def text_of(octets: bytes) -> str:
@@ -131,7 +167,27 @@ def as_dnspython_sees(message: dns.message.Message) -> Seen:
         for rrset in message.authority
         if rrset.rdclass == IN and rrset.rdtype == SOA
     ]
-    return records, aliases, soas
+    return records, aliases, soas, nsecs_dnspython_sees(message.authority)
+
+
+def nsecs_dnspython_sees(authority: list[dns.rrset.RRset]) -> list[object]:
+    signatures: dict[dns.name.Name, set[object]] = {}
+    ours = [rrset for rrset in authority if rrset.rdclass == IN]
+    for rrset in ours:
+        if rrset.rdtype == RRSIG and rrset[0].type_covered == NSEC:
+            signatures.setdefault(rrset.name, set()).add((rrset[0].signer, rrset[0].labels))
+    nsecs = [rrset for rrset in ours if rrset.rdtype == NSEC][:MAX_NSECS]
+    return [
+        (rrset.name, rrset[0].next, types_of(rrset[0]), rrset.ttl, signatures.get(rrset.name, set()))
+        for rrset in nsecs
+    ]
+
+
+def types_of(nsec: dns.rdata.Rdata) -> set[int]:
+    told = dict(nsec.windows).get(0, b"")
+    return {
+        rdtype for rdtype in TYPES_TOLD if rdtype // 8 < len(told) and told[rdtype // 8] & 128 >> rdtype % 8
+    }
 
 
 def assert_read_as_by_dnspython(octets: bytes) -> None:
@@ -216,6 +272,25 @@ OURS = st.one_of(
     built(dns.rdtypes.ANY.CNAME.CNAME, IN, CNAME, NAMES),
 )
 SOAS = built(dns.rdtypes.ANY.SOA.SOA, IN, SOA, NAMES, NAMES, U32, U32, U32, U32, U32)
+BITMAPS = st.builds(
+    lambda types: dns.rdtypes.util.Bitmap.from_rdtypes(map(dns.rdatatype.RdataType.make, types)).windows,
+    st.sets(st.sampled_from(sorted(TYPES_TOLD)) | U16.filter(bool), max_size=12),
+)
+PROOFS = st.one_of(
+    built(dns.rdtypes.ANY.NSEC.NSEC, IN, NSEC, NAMES, BITMAPS),
+    built(
+        dns.rdtypes.ANY.RRSIG.RRSIG,
+        IN,
+        RRSIG,
+        st.sampled_from([NSEC, NSEC, NSEC, SOA]),
+        st.just(13),
+        st.integers(0, 255),
+        *[U32] * 3,
+        U16,
+        NAMES,
+        st.binary(max_size=64),
+    ),
+)
 IGNORED = st.sampled_from(
     [
         dns.rdata.from_text(IN, rdtype, text)
@@ -257,7 +332,7 @@ EDNS = st.builds(
     st.sampled_from([b"", b"\0\x0f\0\2\0\0", b"\0\x0a\0\x08abcdefgh"]),
 )
 ANSWERS = entries(OURS | OURS | IGNORED | FOREIGN, most=8)
-AUTHORITIES = entries(SOAS | IGNORED | FOREIGN | OURS, most=4)
+AUTHORITIES = entries(SOAS | PROOFS | PROOFS | IGNORED | FOREIGN | OURS, most=2 * MAX_NSECS)
 ADDITIONALS = st.builds(
     lambda some, edns: some + edns, entries(OURS | IGNORED, most=3), st.lists(EDNS, max_size=1)
 )
@@ -358,9 +433,16 @@ GOOD = [
 HOST_SOA = dns.rdata.from_text(IN, SOA, "ns.example.com. hostmaster.example.com. 1 2 3 4 60")
 GOOD_SOA = Entry(ZONE, 900, HOST_SOA)
 GOOD_OPT = Entry(dns.name.root, 0, dns.rdata.from_wire(1232, OPT, b"", 0, 0))
-GOOD_SECTIONS = GOOD, [GOOD_SOA], [GOOD[1], GOOD_OPT]
+GOOD_PROOF = [
+    Entry(QUESTION, 60, dns.rdata.from_text(IN, rdtype, text))
+    for rdtype, text in [
+        ("NSEC", r"x\.y.example.com. A SRV NAPTR CAA TYPE65280"),
+        ("RRSIG", "NSEC 13 3 60 20380101000000 20200101000000 1 example.com. AwEAAag="),
+    ]
+]
+GOOD_SECTIONS = GOOD, [GOOD_SOA, *GOOD_PROOF], [GOOD[1], GOOD_OPT]
 GOOD_MESSAGES = [written(*GOOD_SECTIONS), written(*GOOD_SECTIONS, compress=False)]
-DAMAGED = GOOD_MESSAGES + [written([entry], [GOOD_SOA]) for entry in GOOD]
+DAMAGED = GOOD_MESSAGES + [written([entry], [GOOD_SOA]) for entry in GOOD] + [written([], GOOD_PROOF)]
 
 INTERESTING = st.sampled_from([0, 1, 4, 6, 41, 63, 64, 65, 128, 191, 192, 193, 255]) | st.integers(0, 255)
 EDITS = st.lists(st.tuples(st.integers(0, 500), INTERESTING), min_size=1, max_size=4)
@@ -708,3 +790,62 @@ def test_names_of_64_kilobytes_cost_no_more_than_their_labels() -> None:
 def test_rdata_that_is_not_read_costs_nothing() -> None:
     small, large = (by_hand([record(b"\0", OPAQUE, bytes(size))]) for size in (0, 60_000))
     assert cost(small) == cost(large)
+
+
+# Proofs of what is not there.
+
+
+def nsec_record(bitmap: bytes) -> bytes:
+    return written([], [Entry(QUESTION, 60, dns.rdata.GenericRdata(IN, NSEC, b"\0" + bitmap))])
+
+
+@pytest.mark.parametrize(
+    "bitmap",
+    [
+        b"\0",
+        b"\0\0",
+        b"\0\2\x40",
+        b"\0\1",
+        b"\0\x21" + b"\xff" * 33,
+        b"\1\1\x40\0\1\x40",
+        b"\0\1\x40\0\1\x40",
+        b"\0\1\x40\0",
+    ],
+)
+def test_nsec_with_a_damaged_bitmap_is_malformed(bitmap: bytes) -> None:
+    octets = nsec_record(bitmap)
+    with pytest.raises(MalformedMessageError):
+        read(octets)
+    assert dnspython_message(octets).errors
+
+
+@pytest.mark.parametrize(
+    ("bitmap", "types"),
+    [
+        (b"", set()),
+        (b"\0\1\x62", {A, NS, SOA}),
+        (b"\0\x20" + b"\xff" * 32, TYPES_TOLD),
+        (b"\1\x20" + b"\xff" * 32, set()),
+        (b"\0\5\0\0\0\0\x51\xff\1\xff", {SRV, NAPTR, DNAME}),
+    ],
+)
+def test_nsec_tells_the_types_that_somebody_wants_to_know_of(bitmap: bytes, types: set[int]) -> None:
+    (nsec,) = read(nsec_record(bitmap)).nsecs
+    assert nsec.types == types
+
+
+@pytest.mark.parametrize("number", [MAX_NSECS - 1, MAX_NSECS, MAX_NSECS + 1])
+def test_nsecs_over_the_bound_are_left_out(number: int) -> None:
+    nsec = dns.rdata.from_text(IN, NSEC, "example.com. A")
+    owners = [dns.name.from_text(f"n{at}.example.com.") for at in range(number)]
+    message = read(written([], [Entry(owner, 60, nsec) for owner in owners]))
+    assert [nsec.owner for nsec in message.nsecs] == [f"n{at}.example.com" for at in range(number)][
+        :MAX_NSECS
+    ]
+
+
+def test_rrsig_over_the_end_of_its_record_is_malformed() -> None:
+    for length in range(19):
+        rdata = (NSEC.to_bytes(2, "big") + bytes(16) + b"\3com\0")[:length]
+        with pytest.raises(MalformedMessageError):
+            read(written([], [Entry(QUESTION, 60, dns.rdata.GenericRdata(IN, RRSIG, rdata))]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from fastvhost.config import Endpoint
+from fastvhost.config import Config, Endpoint
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.model import VerdictKind
 from fastvhost.resolve.upstream import Upstream
@@ -81,6 +81,10 @@ def labels(count: int, zone: str) -> list[str]:
     return [f"{number * 2_654_435_761 % 2**32:08x}{number % 36**2:x}.{zone}" for number in range(count)]
 
 
+def trusting(lab: Lab) -> Config:
+    return config_on(lab, dns={"trusted": True})
+
+
 async def assert_right(service: Service) -> None:
     for host, kind in RIGHT.items():
         assert (await service.lookup(host)).kind is kind, host
@@ -89,22 +93,24 @@ async def assert_right(service: Service) -> None:
 async def test_flood_under_a_signed_zone_costs_fewer_than_a_hundred_queries() -> None:
     """100,000 labels from 1,000 sources; the names that are there, and those by a wildcard, stay right."""
     hosts = labels(100_000, "victim.example")
-    async with open_lab([signed(parse_zone(VICTIM)), ZONE], unknown="nxdomain") as lab:
-        async with open_service(config_on(lab, dns={"trusted": True})) as service:
-            assert service.pdb_endpoint is not None
-            attack = Flood(service.pdb_endpoint)
-            await attack.send(hosts[:50])
-            await until(lambda: service.counters()["lookup.under_way"] == 0)
-            await attack.send(hosts[50:])
-            counters = service.counters()
-            assert set(attack.kinds) <= {VerdictKind.NOT_HOSTED, VerdictKind.PENDING}
-            assert attack.kinds.total() == len(hosts)
-            assert counters["lookup.denied"] > 0.99 * len(hosts)
-            assert counters["cache.unknown_entries"] < 100, "what is denied takes no space"
-            assert lab.total < 100
-            await assert_right(service)
-            await attack.send(hosts[:100])
-            await assert_right(service)
+    async with (
+        open_lab([signed(parse_zone(VICTIM)), ZONE], unknown="nxdomain") as lab,
+        open_service(trusting(lab)) as service,
+    ):
+        assert service.pdb_endpoint is not None
+        attack = Flood(service.pdb_endpoint)
+        await attack.send(hosts[:50])
+        await until(lambda: service.counters()["lookup.under_way"] == 0)
+        await attack.send(hosts[50:])
+        counters = service.counters()
+        assert set(attack.kinds) <= {VerdictKind.NOT_HOSTED, VerdictKind.PENDING}
+        assert attack.kinds.total() == len(hosts)
+        assert counters["lookup.denied"] > 0.99 * len(hosts)
+        assert counters["cache.unknown_entries"] < 100, "what is denied takes no space"
+        assert lab.total < 100
+        await assert_right(service)
+        await attack.send(hosts[:100])
+        await assert_right(service)
 
 
 async def test_flood_under_a_signed_zone_far_away_costs_fewer_than_a_hundred_queries() -> None:
@@ -162,12 +168,11 @@ async def test_signed_zone_of_an_upstream_that_is_not_trusted_proves_nothing() -
 
 
 async def test_verdict_of_a_proof_says_by_what() -> None:
-    async with open_lab([signed(parse_zone(VICTIM))]) as lab:
-        async with open_service(config_on(lab, dns={"trusted": True})) as service:
-            await service.lookup("f1.victim.example")
-            verdict = await service.lookup("f2.victim.example")
-            nodata = await service.lookup("elsewhere.victim.example")
-            again = await service.lookup("elsewhere.victim.example")
+    async with open_lab([signed(parse_zone(VICTIM))]) as lab, open_service(trusting(lab)) as service:
+        await service.lookup("f1.victim.example")
+        verdict = await service.lookup("f2.victim.example")
+        nodata = await service.lookup("elsewhere.victim.example")
+        again = await service.lookup("elsewhere.victim.example")
     proof = "NSEC elsewhere.victim.example to hosted.victim.example"
     assert verdict.kind is VerdictKind.NOT_HOSTED
     assert verdict.reason == f"f2.victim.example does not exist: {proof}"
@@ -182,16 +187,15 @@ async def test_verdict_of_a_proof_says_by_what() -> None:
 
 async def test_name_that_appears_is_found_when_the_proof_that_it_is_not_there_ends() -> None:
     zone = VICTIM.replace("86400 300", "86400 1")
-    async with open_lab([signed(parse_zone(zone))]) as lab:
-        async with open_service(config_on(lab, dns={"trusted": True})) as service:
-            await service.lookup("f1.victim.example")
-            assert (await service.lookup("f2.victim.example")).kind is VerdictKind.NOT_HOSTED
-            lab.replace_zones([signed(parse_zone(f"{zone}f2 A {OURS}\n"))])
+    async with open_lab([signed(parse_zone(zone))]) as lab, open_service(trusting(lab)) as service:
+        await service.lookup("f1.victim.example")
+        assert (await service.lookup("f2.victim.example")).kind is VerdictKind.NOT_HOSTED
+        lab.replace_zones([signed(parse_zone(f"{zone}f2 A {OURS}\n"))])
 
-            async def is_hosted() -> bool:
-                return (await service.lookup("f2.victim.example")).kind is VerdictKind.HOSTED
+        async def is_hosted() -> bool:
+            return (await service.lookup("f2.victim.example")).kind is VerdictKind.HOSTED
 
-            await until_true(is_hosted)
+        await until_true(is_hosted)
 
 
 async def test_host_that_was_hosted_is_looked_up_again_whatever_is_proved() -> None:
@@ -218,5 +222,5 @@ async def test_check_of_housekeeping_asks_dns_whatever_is_proved() -> None:
 
 
 def walker_on(lab: Lab) -> Walker:
-    config = config_on(lab, dns={"trusted": True})
+    config = trusting(lab)
     return Walker(config, Upstream(config.dns, config.dns.servers))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastvhost.resolve.reply import Answer, Failure, Naptr, Negative, Reply, RrType, Srv
+from fastvhost.resolve.reply import Answer, Denial, Failure, Naptr, Negative, Nsec, Reply, RrType, Srv
 from fastvhost.resolve.wire import Question, Truncated, Unfinished, read_reply
 
 NAME = "Sip.Example.com"
@@ -236,6 +236,42 @@ def test_records_of_other_names_types_and_classes_are_no_answer() -> None:
         authority=("sip.example.com. 300 IN A 192.0.2.2",),
     )
     assert reply == Failure(why="empty answer without SOA")
+
+
+NSEC = "a.example.com. 60 IN NSEC z.example.com. A RRSIG NSEC"
+RRSIG = "a.example.com. 60 IN RRSIG NSEC 13 3 60 20380101000000 20200101000000 1 example.com. AwEAAag="
+
+
+@pytest.mark.parametrize("rcode", [dns.rcode.NOERROR, dns.rcode.NXDOMAIN])
+def test_negative_reply_that_is_validated_has_the_proofs_that_came_with_it(rcode: dns.rcode.Rcode) -> None:
+    reply = read(RrType.A, authority=(NSEC, SOA, RRSIG), rcode=rcode, flags=dns.flags.AD, want_ad=True)
+    assert isinstance(reply, Negative)
+    nsec = Nsec(
+        owner="a.example.com",
+        next_name="z.example.com",
+        types=frozenset({1}),
+        ttl=60,
+        signatures=frozenset({("example.com", 3)}),
+    )
+    assert reply.denial == Denial(zone="example.com", nsecs=(nsec,))
+
+
+@pytest.mark.parametrize(("want_ad", "flag"), [(True, 0), (False, dns.flags.AD)])
+def test_negative_reply_that_is_not_validated_has_no_proof(want_ad: bool, flag: int) -> None:
+    reply = read(
+        RrType.A, authority=(NSEC, SOA, RRSIG), rcode=dns.rcode.NXDOMAIN, flags=flag, want_ad=want_ad
+    )
+    assert isinstance(reply, Negative)
+    assert reply.denial is None
+
+
+def test_negative_reply_over_an_alias_has_no_proof() -> None:
+    """Records of more than one zone may be in it."""
+    alias = "sip.example.com. 60 IN CNAME b.example.com."
+    reply = read(RrType.A, alias, authority=(NSEC, SOA, RRSIG), flags=dns.flags.AD, want_ad=True)
+    assert isinstance(reply, Negative)
+    assert reply.authentic
+    assert reply.denial is None
 
 
 @pytest.mark.parametrize(("want_ad", "flag", "authentic"), [(1, 1, True), (1, 0, False), (0, 1, False)])
