@@ -210,3 +210,16 @@ def test_ranges_of_one_zone_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for at in range(20):
         proven.learn(f"n{at:02}x.example", negative(nsec(f"n{at:02}.example", f"n{at + 1:02}.example")), 0.0)
     assert (proven.sizes()["zones"], proven.sizes()["ranges"]) == (1, 8)
+
+
+@pytest.mark.parametrize(("labels", "covers"), [(15, True), (16, True), (17, False)])
+def test_name_deeper_than_any_zone_covers_nothing_below_it(labels: int, covers: bool) -> None:
+    """Looking for it would cost a look for each of the 127 labels that a host may have."""
+    name = ".".join(["a"] * labels)
+    proven = learned(name, negative(zone="a"))
+    assert denies(proven, f"b.{name}") == covers
+
+
+def test_name_of_as_many_labels_as_fit_is_denied_by_a_range() -> None:
+    proven = learned("a.example", negative(WHOLE))
+    assert denies(proven, ".".join(["a"] * 120) + ".example")
