@@ -137,11 +137,11 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
         StoreError: the database of `config.domains.store` cannot be used.
     """
     upstream = Upstream(config.dns, config.dns.servers or _system_servers())
-    walker = Walker(config, upstream)
+    registrable_domain = registrable_domain_reader()
+    walker = Walker(config, upstream, zone_of=registrable_domain)
     retractions = Retractions()
     cache = VerdictCache(config.cache, retractions)
     table = DomainTable(config.domains, retractions)
-    registrable_domain = registrable_domain_reader()
     budgets = Budgets(config.limits, upstream=walker.unknown.bucket, registrable_domain=registrable_domain)
     ask_text = partial(_ask_text, walker)
     failure: Exception | None = None

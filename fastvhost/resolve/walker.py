@@ -4,6 +4,7 @@ Joins those that know nothing of each other: the walk, the upstream, the account
 and what is proved without asking.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import trio
@@ -15,8 +16,9 @@ from fastvhost.resolve.account import Account, Lane
 from fastvhost.resolve.branches import elsewhere, step
 from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.nsec_zone import Proof
-from fastvhost.resolve.reply import Negative, Reply, RrType, Via
+from fastvhost.resolve.reply import Failure, Negative, Reply, RrType, Via
 from fastvhost.resolve.rfc3263 import walk
+from fastvhost.resolve.turns import Turns
 from fastvhost.resolve.upstream import Upstream
 
 __all__ = ["Walker"]
@@ -29,10 +31,22 @@ _CHECKS_SHARE = 0.1
 """The part that only housekeeping can spend."""
 
 
-class Walker:
-    """Starts walks; `unknown.bucket` is the one that `Budgets` charges when it admits one."""
+_ASKED_AT_ONCE = 8
+"""Unknown hosts of one zone that a trusted upstream is asked about at a time: what it says of these may
+prove what those that wait want to know."""
 
-    def __init__(self, config: Config, upstream: Upstream) -> None:
+
+class Walker:
+    """Starts walks; `unknown.bucket` is the one that `Budgets` charges when it admits one.
+
+    `zone_of` has the registrable domain of a host.
+    """
+
+    def __init__(
+        self, config: Config, upstream: Upstream, *, zone_of: Callable[[str], str] | None = None
+    ) -> None:
+        self._zone_of = zone_of if config.dns.trusted else None
+        self._turns = Turns(_ASKED_AT_ONCE)
         self._own = config.own
         self._dns = config.dns
         self._upstream = upstream
@@ -88,18 +102,33 @@ class Walker:
         return Account(lane=lane, deadline=trio.current_time() + self._dns.walk_timeout)
 
     async def _walk(self, host: str, account: Account, *, by_proof: bool) -> Finding:
-        async def query(name: str, rrtype: RrType) -> Reply:
-            now = trio.current_time()
-            proof = self.denial.proof(name, rrtype, now) if by_proof else None
-            if proof is not None:
-                self.denial.counters.questions += 1
-                await trio.lowlevel.checkpoint()
-                return _reply_of(proof, now)
+        async def ask(name: str, rrtype: RrType) -> Reply:
             reply = await self._upstream.query(name, rrtype, account)
             self.denial.learn(name, reply, trio.current_time())
             return reply
 
+        async def ask_unless_proved(name: str, rrtype: RrType) -> Reply:
+            reply = self._proved(name, rrtype)
+            if reply is not None:
+                await trio.lowlevel.checkpoint()
+                return reply
+            if name != host or self._zone_of is None:
+                return await ask(name, rrtype)
+            with trio.move_on_at(account.deadline):
+                async with self._turns.turn(self._zone_of(host)):
+                    return self._proved(name, rrtype) or await ask(name, rrtype)
+            return Failure(why="over dns.walk_timeout")
+
+        query = ask_unless_proved if by_proof else ask
         return await walk(host, own=self._own, dns=self._dns, query=query)
+
+    def _proved(self, name: str, rrtype: RrType) -> Negative | None:
+        now = trio.current_time()
+        proof = self.denial.proof(name, rrtype, now)
+        if proof is None:
+            return None
+        self.denial.counters.questions += 1
+        return _reply_of(proof, now)
 
 
 def _reply_of(proof: Proof, now: float) -> Negative:
