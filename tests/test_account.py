@@ -13,13 +13,14 @@ from trio.testing import MockClock
 from fastvhost.config import Config, Endpoint, Limits, Own
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.resolve.account import MAX_OCTETS, MAX_QUERIES, Account, Lane, Refusal
+from fastvhost.resolve.slots import Slots
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 
 
 def account(bucket: Bucket | None = None, *, prepaid_at: float | None = None) -> Account:
     return Account(
-        lane=Lane(bucket=bucket or Bucket(Gcra(1e9, 1e6)), slots=trio.Semaphore(1)),
+        lane=Lane(bucket=bucket or Bucket(Gcra(1e9, 1e6)), slots=Slots(1)),
         deadline=trio.current_time() + 8.0,
         prepaid_at=prepaid_at,
     )
@@ -58,8 +59,8 @@ async def test_account_takes_in_no_more_than_its_octets(octets: int, over: bool)
 
 
 def test_lane_takes_a_spare_token_only_where_it_has_none_and_the_spare_one_is_there() -> None:
-    spare = Lane(bucket=Bucket(Gcra(1.0, 2.0)), slots=trio.Semaphore(1))
-    lane = Lane(bucket=Bucket(Gcra(1.0, 1.0)), slots=trio.Semaphore(1), spare=spare)
+    spare = Lane(bucket=Bucket(Gcra(1.0, 2.0)), slots=Slots(1))
+    lane = Lane(bucket=Bucket(Gcra(1.0, 1.0)), slots=Slots(1), spare=spare)
     assert [lane.take(0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
     assert spare.bucket.wait(0.0) == 1.0, "the fourth is one of its own to come"
 

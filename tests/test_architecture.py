@@ -30,6 +30,7 @@ CORE = frozenset(
         "zone_cut",
         "cache",
         "coalesce",
+        "slow_zones",
     }
 )
 

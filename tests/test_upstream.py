@@ -13,6 +13,7 @@ from fastvhost.config import Dns, Endpoint
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.resolve.account import MAX_OCTETS, MAX_QUERIES, Account, Lane
 from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType
+from fastvhost.resolve.slots import Slots
 from fastvhost.resolve.upstream import Upstream
 from tests.support import OURS, ZONE
 from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
@@ -20,7 +21,7 @@ from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
 def new_account(*, rate: float = 1e6, deadline: float | None = None, slots: int = 100) -> Account:
     return Account(
-        lane=Lane(bucket=Bucket(Gcra(rate, 1.0)), slots=trio.Semaphore(slots)),
+        lane=Lane(bucket=Bucket(Gcra(rate, 1.0)), slots=Slots(slots)),
         deadline=trio.current_time() + 10.0 if deadline is None else deadline,
     )
 
@@ -43,21 +44,69 @@ def is_ours(reply: Reply) -> bool:
     return isinstance(reply, Answer) and [str(record) for record in reply.records] == [OURS]
 
 
-@pytest.mark.parametrize(
-    "effect", [Effect.WRONG_ID_FIRST, Effect.WRONG_QUESTION_FIRST, Effect.WRONG_PORT_FIRST, Effect.DOUBLED]
-)
-async def test_forged_reply_before_the_right_one_is_ignored(lab: Lab, effect: Effect) -> None:
+@pytest.mark.parametrize("effect", [Effect.WRONG_PORT_FIRST, Effect.DOUBLED])
+async def test_forged_reply_that_reaches_no_socket_is_not_even_seen(lab: Lab, effect: Effect) -> None:
+    """From another port it never reaches a connected socket; doubled, the second comes too late."""
     lab.faults = [Fault(effect=effect)]
     upstream = upstream_on(lab)
     assert is_ours(await ask(upstream))
-    assert lab.total == 1
-    # From another port it never reaches a connected socket; doubled, the second comes too late.
-    assert upstream.counters.strays == (effect in {Effect.WRONG_ID_FIRST, Effect.WRONG_QUESTION_FIRST})
+    assert (lab.total, upstream.counters.strays) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    "effect", [Effect.WRONG_ID_ONLY, Effect.WRONG_QUESTION_ONLY, Effect.WRONG_PORT_ONLY, Effect.DROP]
-)
+@pytest.mark.parametrize("effect", [Effect.WRONG_ID_FIRST, Effect.WRONG_QUESTION_FIRST])
+async def test_near_miss_is_asked_about_over_tcp_and_paid_for(lab: Lab, effect: Effect) -> None:
+    lab.faults = [Fault(effect=effect, transport="udp")]
+    upstream = upstream_on(lab, timeout=2.0)
+    account = new_account()
+    assert is_ours(await ask(upstream, account=account))
+    assert (lab.udp_queries, lab.tcp_queries, account.queries) == (1, 1, 2)
+    assert (upstream.counters.strays, upstream.counters.near_misses) == (1, 1)
+
+
+@pytest.mark.parametrize("effect", [Effect.WRONG_ID_ONLY, Effect.WRONG_QUESTION_ONLY])
+async def test_near_miss_over_udp_and_tcp_is_a_failure_after_two_attempts(lab: Lab, effect: Effect) -> None:
+    lab.faults = [Fault(effect=effect)]
+    reply = await ask(upstream_on(lab, timeout=2.0))
+    assert isinstance(reply, Failure)
+    assert reply.why == "another reply than the one asked for"
+    assert (lab.udp_queries, lab.tcp_queries) == (2, 2)
+
+
+async def test_account_over_tcp_asks_over_tcp_and_a_server_without_it_over_udp(lab: Lab) -> None:
+    account = new_account()
+    account.over_tcp = True
+    assert is_ours(await ask(upstream_on(lab), account=account))
+    assert (lab.udp_queries, lab.tcp_queries) == (0, 1)
+    lab.faults = [Fault(effect=Effect.DROP, transport="tcp")]
+    assert is_ours(await ask(upstream_on(lab, timeout=0.1), account=account))
+    assert (lab.udp_queries, lab.tcp_queries) == (1, 2)
+
+
+async def test_question_without_a_retry_left_is_asked_once(lab: Lab) -> None:
+    lab.faults = [Fault(effect=Effect.DROP)]
+    account = new_account(deadline=inf)
+    while account.lane.retries.take():
+        pass
+    upstream = upstream_on(lab, timeout=0.02)
+    for _ in range(4):
+        await ask(upstream, account=account)
+    assert lab.total == 4
+    await ask(upstream, account=account)
+    assert (lab.total, upstream.counters.retries) == (6, 1), "five questions earn one retry"
+
+
+async def test_answered_question_gives_its_retry_back(lab: Lab) -> None:
+    account = new_account()
+    while account.lane.retries.take():
+        pass
+    account.lane.retries.give_back()
+    upstream = upstream_on(lab, timeout=2.0)
+    for name in ("edge.example", "none.example", "refused.test"):
+        await ask(upstream, name, account)
+    assert account.lane.retries.take()
+
+
+@pytest.mark.parametrize("effect", [Effect.WRONG_PORT_ONLY, Effect.DROP])
 async def test_no_right_reply_is_a_timeout_after_two_attempts(lab: Lab, effect: Effect) -> None:
     lab.faults = [Fault(effect=effect)]
     reply = await ask(upstream_on(lab, timeout=0.05))
@@ -67,7 +116,7 @@ async def test_no_right_reply_is_a_timeout_after_two_attempts(lab: Lab, effect: 
 
 
 async def test_right_reply_after_the_wrong_one_and_a_delay_is_used(lab: Lab) -> None:
-    lab.faults = [Fault(effect=Effect.WRONG_ID_FIRST, delay=0.1)]
+    lab.faults = [Fault(effect=Effect.WRONG_ID_FIRST, delay=0.1, transport="udp")]
     assert is_ours(await ask(upstream_on(lab, timeout=2.0)))
 
 
@@ -152,8 +201,8 @@ async def test_server_that_is_silent_five_times_is_asked_last_for_a_while_and_th
         assert (lab.total, other.total) == (5, 7)
         now = trio.current_time()
         silent, answering = Endpoint(*lab.address), Endpoint(*other.address)
-        assert next(upstream._turns(now)) == answering
-        assert next(upstream._turns(now + 10.0)) == silent
+        assert upstream._turns(now)[0] == answering
+        assert upstream._turns(now + 10.0)[0] == silent
 
 
 async def test_server_silent_about_one_zone_only_is_still_asked_first(lab: Lab) -> None:
@@ -235,8 +284,8 @@ async def test_reply_over_tcp_is_read_no_further_than_a_walk_s_octets(lab: Lab) 
 
 async def test_known_lane_uses_what_the_unknown_one_leaves(lab: Lab) -> None:
     lab.faults = [Fault(delay=0.1)]
-    unknown = Lane(bucket=Bucket(Gcra(10.0, 4.0)), slots=trio.Semaphore(2))
-    known = Lane(bucket=Bucket(Gcra(1.0, 1.0)), slots=trio.Semaphore(1), spare=unknown)
+    unknown = Lane(bucket=Bucket(Gcra(10.0, 4.0)), slots=Slots(2))
+    known = Lane(bucket=Bucket(Gcra(1.0, 1.0)), slots=Slots(1), spare=unknown)
     started = trio.current_time()
     upstream = upstream_on(lab, timeout=2.0)
     accounts = [Account(lane=known, deadline=started + 10.0) for _ in range(3)]

@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 
 from fastvhost.limits import TOKEN_LIFE, Bucket
+from fastvhost.resolve.patience import Retries
+from fastvhost.resolve.slots import Slot, Slots
 
 __all__ = ["MAX_OCTETS", "MAX_QUERIES", "Account", "Lane", "Refusal"]
 
@@ -31,12 +33,13 @@ class Lane:
     """A share of the upstream: what may be sent, and how much may be under way."""
 
     bucket: Bucket
-    slots: trio.Semaphore
+    slots: Slots
+    retries: Retries = field(default_factory=Retries)
     spare: "Lane | None" = None
     """A share that may be used too, as far as it has something left at the moment."""
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[Slot]:
         """Hold a slot: one of ours, else one of the spare ones, else wait for one of ours."""
         for lane in (self, self.spare):
             if lane is not None:
@@ -49,10 +52,8 @@ class Lane:
         else:
             await self.slots.acquire()
             slots = self.slots
-        try:
-            yield
-        finally:
-            slots.release()
+        with slots.hold() as slot:
+            yield slot
 
     def take(self, now: float) -> float:
         """Take a token: one of ours, else a spare one, else ours to come; seconds until it is there."""
@@ -77,6 +78,8 @@ class Account:
     """The instant by which the walk must have ended."""
     prepaid_at: float | None = None
     """When the token is there that was taken for the first query as the walk was admitted; None: none was."""
+    over_tcp: bool = False
+    """Ask over TCP first, which nobody can forge who is not on the way."""
     queries: int = 0
     """Queries of the walk that were sent, or refused by the budget."""
     octets: int = 0

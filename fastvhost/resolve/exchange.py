@@ -2,23 +2,37 @@
 
 Knows sockets and nothing of retries, budgets or what an answer means. Time-outs are the caller's.
 
-Source: RFC 5452 (a fresh port and id for every query), RFC 7766 (TCP).
+Source: RFC 5452 (a fresh port and id for every query; section 9.3 for what to do when somebody guesses),
+RFC 7766 (TCP).
 """
 
 import secrets
 import socket
 from collections.abc import Callable
+from enum import Enum
 
 import trio
 
 from fastvhost.config import Endpoint
 
-__all__ = ["LocalError", "exchange_tcp", "exchange_udp"]
+__all__ = ["MAX_STRAYS", "Doubt", "LocalError", "exchange_tcp", "exchange_udp"]
 
 _MAX_MESSAGE = 65_535
 
+MAX_STRAYS = 100
+"""Datagrams that are no reply, read for one query: enough for any accident, and no flood takes more time."""
+
 Accepts = Callable[[bytes, int], bool]
 """Whether octets are the reply to the query that was sent with this id."""
+
+
+class Doubt(Enum):
+    """Why no datagram is to be believed any more."""
+
+    NEAR_MISS = "near miss"
+    """The right question with another id, or the right id with another question: somebody guesses."""
+    STRAYS = "strays"
+    """Over `MAX_STRAYS` of them."""
 
 
 class LocalError(OSError):
@@ -27,8 +41,11 @@ class LocalError(OSError):
 
 async def exchange_udp(
     server: Endpoint, query: Callable[[int], bytes], accepts: Accepts, stray: Callable[[], None]
-) -> bytes:
+) -> bytes | Doubt:
     """Send `query(id)` and wait for the datagram that `accepts`; each other one is a `stray`.
+
+    A forger who has found the port needs one more guess only, so at the first near miss it is over
+    (RFC 5452 section 9.3; BIND does the same): the question is then to be asked over TCP.
 
     The socket is connected: the kernel picks a random port, passes only what comes from the server's
     address and port, and tells at once when that port is closed.
@@ -41,15 +58,19 @@ async def exchange_udp(
     with _socket(server, socket.SOCK_DGRAM) as sock:
         sock.connect(server)
         sock.send(query(message_id))
-        while True:
+        for _ in range(MAX_STRAYS):
             await trio.lowlevel.wait_readable(sock)
             try:
                 octets = sock.recv(_MAX_MESSAGE)
             except BlockingIOError:  # the datagram failed its checksum
+                stray()
                 continue
             if accepts(octets, message_id):
                 return octets
             stray()
+            if _is_near_miss(octets, message_id, accepts):
+                return Doubt.NEAR_MISS
+    return Doubt.STRAYS
 
 
 async def exchange_tcp(
@@ -76,6 +97,11 @@ async def exchange_tcp(
     if not accepts(reply, message_id):
         raise ConnectionAbortedError("another reply than the one asked for")
     return reply
+
+
+def _is_near_miss(octets: bytes, message_id: int, accepts: Accepts) -> bool:
+    its_id = int.from_bytes(octets[:2], "big")
+    return its_id == message_id or accepts(octets, its_id)
 
 
 def _socket(server: Endpoint, kind: socket.SocketKind) -> socket.socket:

@@ -5,8 +5,8 @@ account before it is sent, whatever it is for.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle, islice
 from typing import assert_never
 
@@ -15,8 +15,10 @@ import trio
 
 from fastvhost.config import Dns, Endpoint
 from fastvhost.resolve.account import Account
-from fastvhost.resolve.exchange import LocalError, exchange_tcp, exchange_udp
+from fastvhost.resolve.exchange import Doubt, LocalError, exchange_tcp, exchange_udp
+from fastvhost.resolve.patience import Patience
 from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType, Via
+from fastvhost.resolve.slots import Slot
 from fastvhost.resolve.wire import Question, Truncated, Unfinished, read_reply
 
 __all__ = ["Upstream", "UpstreamCounters"]
@@ -34,6 +36,8 @@ _AVOID_SECONDS = 10.0
 _MAX_CHASES = 9
 """Aliases chased one by one; one more than a walk allows, so that the walk sees its bound passed."""
 
+_GAVE_WAY = "slow while others waited"
+
 
 @dataclass(slots=True)
 class UpstreamCounters:
@@ -41,8 +45,23 @@ class UpstreamCounters:
 
     udp: int = 0
     tcp: int = 0
+    octets: int = 0
+    """Octets of the replies."""
+    retries: int = 0
+    """Questions that another attempt was made for."""
     strays: int = 0
+    """Datagrams of a server's address that were no reply."""
+    near_misses: int = 0
+    """Strays that missed by the id or by the question alone, and were asked about over TCP."""
+    gave_way: int = 0
+    """Questions that were slow and ended in favour of others."""
     outcomes: Counter[str] = field(default_factory=Counter)
+
+    def integers(self) -> dict[str, int]:
+        """All but `outcomes`, by name."""
+        counts = asdict(self)
+        del counts["outcomes"]
+        return counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +86,7 @@ class Upstream:
             raise ValueError("no DNS server to ask")
         self._servers = tuple(servers)
         self._timeout = dns.timeout
+        self._patience = Patience(ceiling=dns.timeout)
         self._want_ad = dns.trusted
         self._silences: Counter[Endpoint] = Counter()
         self._avoid_until: dict[Endpoint, float] = {}
@@ -111,28 +131,46 @@ class Upstream:
                         return Failure(why="too long a chain, or a loop, of CNAME records")
 
     async def _ask_servers(self, question: Question, account: Account) -> Reply | Unfinished:
-        """Go from server to server until one has an answer."""
+        """Go from server to server until one has an answer, or no retry is left."""
         failure = Failure(why="no server asked")
         unable: set[Endpoint] = set()
-        for server in self._turns(trio.current_time()):
-            if server in unable:
-                continue
-            async with account.lane.slot():
-                outcome = await self._ask(server, question, account)
-            match outcome:
-                case _Stop():
-                    return outcome.failure
-                case _Silent():
-                    # A datagram may be lost: the same server may have its turn again.
-                    self._heard_nothing(server, trio.current_time())
-                    failure = Failure(why=outcome.why, via=Via(server=str(server)))
-                case Failure():
-                    self._heard(server)
-                    unable.add(server)
-                    failure = outcome
-                case _:
-                    self._heard(server)
-                    return outcome
+        turns = self._turns(trio.current_time())
+        retries = account.lane.retries
+        retries.earn()
+        may_retry = False
+        try:
+            for attempt, server in enumerate(turns):
+                if server in unable:
+                    continue
+                if attempt:
+                    if not may_retry and not retries.take():
+                        return failure
+                    self.counters.retries += 1
+                # Taken beforehand: an attempt is cut short only where another is sure to follow it.
+                may_retry = attempt + 1 < len(turns) and retries.take()
+                seconds = self._patience.seconds(server, attempt) if may_retry else self._timeout
+                outcome: Reply | Unfinished | _Silent | _Stop = _Stop(Failure(why=_GAVE_WAY))
+                over_tcp = account.over_tcp and not attempt
+                async with account.lane.slot() as slot:
+                    outcome = await self._ask(server, question, account, slot, seconds, over_tcp=over_tcp)
+                self.counters.gave_way += slot.gave_way
+                match outcome:
+                    case _Stop():
+                        return outcome.failure
+                    case _Silent():
+                        # A datagram may be lost: the same server may have its turn again.
+                        self._heard_nothing(server, trio.current_time())
+                        failure = Failure(why=outcome.why, via=Via(server=str(server)))
+                    case Failure():
+                        self._heard(server)
+                        unable.add(server)
+                        failure = outcome
+                    case _:
+                        self._heard(server)
+                        return outcome
+        finally:
+            if may_retry:
+                retries.give_back()
         return failure
 
     def _heard(self, server: Endpoint) -> None:
@@ -144,23 +182,34 @@ class Upstream:
         if self._silences[server] >= _SILENCES:
             self._avoid_until[server] = now + _AVOID_SECONDS
 
-    def _turns(self, now: float) -> Iterator[Endpoint]:
+    def _turns(self, now: float) -> tuple[Endpoint, ...]:
         """The servers in the operator's order, those that seem to be down last."""
         in_order = sorted(self._servers, key=lambda server: now < self._avoid_until.get(server, now))
-        return islice(cycle(in_order), _ATTEMPTS if len(in_order) > 1 else 2)
+        return tuple(islice(cycle(in_order), _ATTEMPTS if len(in_order) > 1 else 2))
 
     async def _ask(
-        self, server: Endpoint, question: Question, account: Account
+        self,
+        server: Endpoint,
+        question: Question,
+        account: Account,
+        slot: Slot,
+        seconds: float,
+        *,
+        over_tcp: bool,
     ) -> Reply | Unfinished | _Silent | _Stop:
-        """One datagram, and one connection where the answer does not fit a datagram."""
+        """One datagram, and one connection where the answer does not fit a datagram or is in doubt."""
         via = Via(server=str(server))
         reply: Reply | Truncated | Unfinished = Truncated()
-        for over_tcp in (False, True):
+        for by_tcp in (True,) if over_tcp else (False, True):
             refusal = await account.pay()
             if refusal is not None:
                 return _Stop(Failure(why=refusal.why, limited=refusal.limited, via=via))
+            slot.note_sent()
             try:
-                octets = await self._exchange(server, question, account, over_tcp=over_tcp)
+                if by_tcp:
+                    octets: bytes | Doubt = await self._connect(server, question, account)
+                else:
+                    octets = await self._send(server, question, seconds)
             except trio.TooSlowError:
                 return _Silent("time-out")
             except LocalError as error:
@@ -168,6 +217,10 @@ class Upstream:
                 return _Stop(Failure(why=f"no socket ({error.strerror})", limited=True, via=via))
             except OSError as error:
                 return _Silent(error.strerror or str(error))
+            if isinstance(octets, Doubt):
+                self.counters.near_misses += octets is Doubt.NEAR_MISS
+                continue
+            self.counters.octets += len(octets)
             refusal = account.take_in(len(octets))
             if refusal is not None:
                 return _Stop(Failure(why=refusal.why, via=via))
@@ -182,17 +235,20 @@ class Upstream:
             case _:
                 return replace(reply, via=via)
 
-    async def _exchange(
-        self, server: Endpoint, question: Question, account: Account, *, over_tcp: bool
-    ) -> bytes:
+    async def _send(self, server: Endpoint, question: Question, seconds: float) -> bytes | Doubt:
+        self.counters.udp += 1
+        sent = trio.current_time()
+        with trio.fail_after(seconds):
+            octets = await exchange_udp(server, question.octets, question.is_answered_by, self._count_stray)
+        self._patience.note(server, trio.current_time() - sent)
+        return octets
+
+    async def _connect(self, server: Endpoint, question: Question, account: Account) -> bytes:
+        self.counters.tcp += 1
         with trio.fail_after(self._timeout):
-            if over_tcp:
-                self.counters.tcp += 1
-                return await exchange_tcp(
-                    server, question.octets, question.is_answered_by, at_most=account.octets_left
-                )
-            self.counters.udp += 1
-            return await exchange_udp(server, question.octets, question.is_answered_by, self._count_stray)
+            return await exchange_tcp(
+                server, question.octets, question.is_answered_by, at_most=account.octets_left
+            )
 
     def _count_stray(self) -> None:
         self.counters.strays += 1

@@ -18,6 +18,7 @@ from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.nsec_zone import Proof
 from fastvhost.resolve.reply import Failure, Negative, Reply, RrType, Via
 from fastvhost.resolve.rfc3263 import walk
+from fastvhost.resolve.slots import Slots
 from fastvhost.resolve.turns import Turns
 from fastvhost.resolve.upstream import Upstream
 
@@ -54,17 +55,17 @@ class Walker:
         qps, in_flight = config.limits.upstream_qps, config.limits.upstream_inflight
         known_qps, known_in_flight = max(1.0, qps * _KNOWN_SHARE), max(1, round(in_flight * _KNOWN_SHARE))
         checks_qps, checks_in_flight = qps * _CHECKS_SHARE, round(in_flight * _CHECKS_SHARE)
-        known = Lane(bucket=Bucket(capped(known_qps)), slots=trio.Semaphore(known_in_flight))
+        known = Lane(bucket=Bucket(capped(known_qps)), slots=Slots(known_in_flight))
         # No lane can do with less than one, so where that is all there is, they draw on the same.
         self.checks = Lane(
             bucket=Bucket(capped(checks_qps)) if checks_qps >= 1.0 else known.bucket,
-            slots=trio.Semaphore(checks_in_flight) if checks_in_flight >= 1 else known.slots,
+            slots=Slots(checks_in_flight) if checks_in_flight >= 1 else known.slots,
         )
         left_qps = qps - known_qps - (checks_qps if checks_qps >= 1.0 else 0.0)
         left_in_flight = in_flight - known_in_flight - checks_in_flight
         self.unknown = Lane(
             bucket=Bucket(capped(left_qps)) if left_qps >= 1.0 else known.bucket,
-            slots=trio.Semaphore(left_in_flight) if left_in_flight >= 1 else known.slots,
+            slots=Slots(left_in_flight) if left_in_flight >= 1 else known.slots,
         )
         # What unknown hosts leave may serve known ones; never the other way round.
         self.known = replace(known, spare=self.unknown)
@@ -89,6 +90,12 @@ class Walker:
         return elsewhere(
             proof.expires - now, reason, step(0, host, RrType.NAPTR, _reply_of(proof, now), "no such domain")
         )
+
+    async def confirm(self, host: str, *, known: bool) -> Finding:
+        """The same once more, asking over TCP; `known`: at the cost of the known lane."""
+        account = self._account(self.known if known else self.unknown)
+        account.over_tcp = True
+        return await self._walk(host, account, by_proof=False)
 
     async def check(self, host: str) -> Finding:
         """The same at the cost of housekeeping."""
