@@ -82,6 +82,10 @@ class VerdictCache:
         verdict = self._unknown.ask(host)
         return verdict if verdict is not None and now < verdict.expires else None
 
+    def doubts(self, host: str) -> bool:
+        """Whether what is remembered of `host`, however old, is that it is not HOSTED, or that DNS failed."""
+        return self._unknown.peek(host) is not None
+
     def forget(self, host: str) -> None:
         """Know nothing of `host` any more."""
         self._hosted.pop(host, None)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from fastvhost.model import Verdict
+from fastvhost.slow_zones import SlowZones
 
 __all__ = ["Asker", "Flight", "Flights"]
 
@@ -61,13 +62,15 @@ _ZONE_SHARE = 4
 class Flights:
     """The flights under way, at most `most` at a time, each owing at most `waiters` replies."""
 
-    __slots__ = ("_by_host", "_by_zone", "_most", "_waiters")
+    __slots__ = ("_by_host", "_by_zone", "_most", "_waiters", "slow_zones")
 
     def __init__(self, *, most: int, waiters: int) -> None:
         self._by_host: dict[str, Flight] = {}
         self._by_zone: Counter[str] = Counter()
         self._most = most
         self._waiters = waiters
+        self.slow_zones = SlowZones()
+        """The zones that these flights are kept from."""
 
     def __len__(self) -> int:
         return len(self._by_host)

@@ -6,7 +6,7 @@ task and no await. What has to be looked up becomes a flight, which the caller m
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol, assert_never
 
@@ -21,7 +21,7 @@ from fastvhost.host import Address, DomainName, Malformed, parse_host
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.model import Finding, Verdict, VerdictKind
 
-__all__ = ["Lookup", "LookupCounters", "Walk"]
+__all__ = ["Confirm", "Lookup", "LookupCounters", "Walk"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +41,14 @@ class Walk(Protocol):
     def __call__(self, host: str, *, admitted_at: float | None) -> Awaitable[Finding]:
         """`admitted_at`: the instant from which it may spend what the budgets were charged; None: the host
         was HOSTED before, so it is the budget of known domains that pays."""
+        ...
+
+
+class Confirm(Protocol):
+    """Asks DNS about a host once more, in a way that is harder to forge; bounded as `Walk` is."""
+
+    def __call__(self, host: str, *, known: bool) -> Awaitable[Finding]:
+        """`known`: the budget of known domains pays."""
         ...
 
 
@@ -66,14 +74,21 @@ class LookupCounters:
     limited_queries: int = 0
     limited_u_labels: int = 0
     pending_waiters: int = 0
+    slow_zone: int = 0
+    """Unknown hosts that were not looked up: their zone is set aside."""
+    flips_confirmed: int = 0
+    """Hosts that had not been HOSTED, then were, and were so again when asked about over TCP."""
+    flips_refuted: int = 0
+    """Such hosts of which the second look said something else."""
     walk_faults: int = 0
 
 
 class Lookup:
     """Decides hosts; owns the flights that it starts in `nursery`.
 
-    `found_hosted` is told of each host that DNS says is ours; it must neither block nor raise. `denied` has
-    the finding on a host that is proved not to be there without asking.
+    `found_hosted` is told of each host that DNS says is ours; it must neither block nor raise. `confirm`
+    has the second say on a host that is remembered as something else; None: the first look is believed.
+    `denied` has the finding on a host that is proved not to be there without asking.
     """
 
     def __init__(
@@ -85,6 +100,7 @@ class Lookup:
         budgets: Budgets,
         walk: Walk,
         nursery: trio.Nursery,
+        confirm: Confirm | None = None,
         found_hosted: Callable[[str, Finding], None] | None = None,
         denied: Callable[[str, float], Finding | None] | None = None,
     ) -> None:
@@ -96,6 +112,7 @@ class Lookup:
         self._sources = budgets.sources
         self._charges_queries = config.limits.source_queries > 0.0
         self._walk = walk
+        self._confirm = confirm
         self._nursery = nursery
         self._found_hosted = found_hosted
         self._denied = denied
@@ -111,6 +128,11 @@ class Lookup:
     def under_way(self) -> int:
         """Flights that have not landed."""
         return len(self._flights) + len(self._refreshes)
+
+    @property
+    def zones_set_aside(self) -> int:
+        """How often a zone was set aside for being slow."""
+        return self._flights.slow_zones.set_aside + self._refreshes.slow_zones.set_aside
 
     def decide(self, text: str, source: Address | None, now: float) -> Verdict | Flight:
         """Answer at once, or return the flight that will, which has room for one more asker.
@@ -236,14 +258,14 @@ class Lookup:
         flight = self._flights.find(host)
         # Without an entry: it was pushed out of the cache while its host was being looked up again.
         if flight is None and (entry is not None or self._refreshes.find(host) is not None):
-            flight = self._refresh(host, _undecided(VerdictKind.PENDING, host, "looking again", now))
+            flight = self._refresh(host, _undecided(VerdictKind.PENDING, host, "looking again", now), now)
         return None if flight is None else self._joinable(flight, now)
 
     def _recall_hosted(self, entry: HostedEntry, now: float) -> Verdict | Flight:
         fresh = now < entry.verdict.expires
         flight = None
         if now >= entry.refresh_at:
-            flight = self._refresh(entry.verdict.host, entry.answer(now))
+            flight = self._refresh(entry.verdict.host, entry.answer(now), now)
         if fresh:
             self.counters.hits_hosted += 1
             return entry.verdict
@@ -254,19 +276,25 @@ class Lookup:
         if entry.dns_fails(now):
             self.counters.hits_stale += 1
         else:
-            # There is no room to look again: an answer that may be outdated, and never a refusal.
+            # There is no room to look again, or its zone is set aside: an answer that may be outdated, and
+            # never a refusal.
             self.counters.hits_outdated += 1
         return entry.answer(now)
 
-    def _refresh(self, host: str, provisional: Verdict) -> Flight | None:
-        """The flight of a host that was HOSTED before; None when too many of these are under way."""
+    def _refresh(self, host: str, provisional: Verdict, now: float) -> Flight | None:
+        """The flight of a host that was HOSTED before; None when too many of these are under way, or its
+        zone is set aside."""
         flight = self._refreshes.find(host)
         if flight is not None:
             # What was believed when it took off may have passed its `stale` end since.
             flight.provisional = provisional
-        elif not self._refreshes.full and not self._refreshes.crowded(zone := self._budgets.zone_of(host)):
-            flight = self._take_off(self._refreshes, host, zone, provisional, admitted_at=None)
-            self.counters.refreshes += 1
+            return flight
+        if self._refreshes.full or self._refreshes.crowded(zone := self._budgets.zone_of(host)):
+            return None
+        if self._refreshes.slow_zones.probe_at(zone, now) is not None:
+            return None
+        flight = self._take_off(self._refreshes, host, zone, provisional, now, admitted_at=None)
+        self.counters.refreshes += 1
         return flight
 
     def _unknown(self, host: str, source: Address | None, now: float) -> Verdict | Flight:
@@ -283,6 +311,12 @@ class Lookup:
                 steps=denied.steps,
             )
         zone = self._budgets.zone_of(host)
+        probe_at = self._flights.slow_zones.probe_at(zone, now)
+        if probe_at is not None:
+            self.counters.slow_zone += 1
+            return _undecided(
+                VerdictKind.UNDETERMINED, host, f"{zone} is slow and set aside for now", probe_at
+            )
         if self._flights.full or self._flights.crowded(zone):
             self.counters.limited_flights += 1
             return _undecided(VerdictKind.LIMITED, host, "too many unknown hosts are being looked up", now)
@@ -291,19 +325,27 @@ class Lookup:
             self._count_limited(admitted)
             return _undecided(VerdictKind.LIMITED, host, f"the {admitted.value} budget is spent", now)
         pending = _undecided(VerdictKind.PENDING, host, "looking", now)
-        flight = self._take_off(self._flights, host, zone, pending, admitted_at=admitted)
+        flight = self._take_off(self._flights, host, zone, pending, now, admitted_at=admitted)
         self.counters.walks += 1
         return flight
 
     def _take_off(
-        self, flights: Flights, host: str, zone: str, provisional: Verdict, *, admitted_at: float | None
+        self,
+        flights: Flights,
+        host: str,
+        zone: str,
+        provisional: Verdict,
+        now: float,
+        *,
+        admitted_at: float | None,
     ) -> Flight:
-        flight = flights.start(host, zone, provisional=provisional, now=trio.current_time())
+        flight = flights.start(host, zone, provisional=provisional, now=now)
         try:
             self._nursery.start_soon(self._fly, flight, flights, admitted_at)
         except RuntimeError:  # the nursery has closed: whoever joined would wait for ever
             flights.end(flight)
             raise
+        flights.slow_zones.started(zone, now)
         return flight
 
     def _joinable(self, flight: Flight, now: float) -> Verdict | Flight:
@@ -341,7 +383,11 @@ class Lookup:
             VerdictKind.UNDETERMINED, flight.host, "the service stopped", trio.current_time()
         )
         try:
+            started = trio.current_time()
             finding = await self._walk(flight.host, admitted_at=admitted_at)
+            _note_pace(flights, flight.zone, finding, started)
+            if finding.kind is VerdictKind.HOSTED and self._confirm and self._cache.doubts(flight.host):
+                finding = self._second_say(await self._confirm(flight.host, known=admitted_at is None))
             verdict = self._cache.settle(flight.host, finding, trio.current_time())
             if finding.kind is VerdictKind.HOSTED and self._found_hosted is not None:
                 self._found_hosted(flight.host, finding)
@@ -353,6 +399,19 @@ class Lookup:
             flights.end(flight)
             flight.land(verdict)
 
+    def _second_say(self, finding: Finding) -> Finding:
+        """What the second look found, after a first one that was HOSTED."""
+        match finding.kind:
+            case VerdictKind.HOSTED:
+                self.counters.flips_confirmed += 1
+                return finding
+            case VerdictKind.NOT_HOSTED:
+                self.counters.flips_refuted += 1
+                return finding
+            case _:
+                self.counters.flips_refuted += 1
+                return replace(finding, reason=f"ours at first sight, not at the second: {finding.reason}")
+
     def _log_fault(self, host: str) -> None:
         """The traceback, once a minute: a host that provokes one can be asked for at any rate."""
         self.counters.walk_faults += 1
@@ -362,6 +421,17 @@ class Lookup:
             _log.exception("walk of %s: a fault of fastvhost, please report it", host)
 
 
-def _undecided(kind: VerdictKind, host: str, reason: str, now: float) -> Verdict:
-    """A verdict that holds for this one answer and is kept nowhere."""
-    return Verdict(kind=kind, host=host, expires=now, reason=reason)
+def _note_pace(flights: Flights, zone: str, finding: Finding, started: float) -> None:
+    now = trio.current_time()
+    match finding.kind:
+        case VerdictKind.HOSTED | VerdictKind.NOT_HOSTED:
+            flights.slow_zones.answered(zone, now)
+        case VerdictKind.UNDETERMINED:
+            flights.slow_zones.failed(zone, started, now)
+        case _:
+            pass  # our own budget says nothing of the zone
+
+
+def _undecided(kind: VerdictKind, host: str, reason: str, expires: float) -> Verdict:
+    """A verdict that is kept nowhere; most hold for this one answer."""
+    return Verdict(kind=kind, host=host, expires=expires, reason=reason)

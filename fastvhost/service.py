@@ -114,9 +114,13 @@ class Service:
         hosted, unknown = self._cache.sizes()
         upstream = self._upstream.counters
         parts: dict[str, Mapping[str, int]] = {
-            "lookup": {**asdict(self._lookup.counters), "under_way": self._lookup.under_way},
+            "lookup": {
+                **asdict(self._lookup.counters),
+                "under_way": self._lookup.under_way,
+                "zones_set_aside": self._lookup.zones_set_aside,
+            },
             "cache": {"hosted_entries": hosted, "unknown_entries": unknown},
-            "upstream": {"udp": upstream.udp, "tcp": upstream.tcp, "strays": upstream.strays},
+            "upstream": upstream.integers(),
             "upstream.outcome": upstream.outcomes,
             **{name: face.counts() for name, face in self._faces.items()},
             "denial": {**asdict(self._denial.counters), **self._denial.sizes()},
@@ -177,6 +181,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 cache=cache,
                 budgets=budgets,
                 walk=walker.walk,
+                confirm=walker.confirm,
                 nursery=flights,
                 found_hosted=keeper.found if keeper else None,
                 denied=walker.denied if config.dns.trusted else None,
