@@ -17,7 +17,7 @@ from fastvhost.config import Cache, Config, Domains, Limits, Own
 from fastvhost.domains.table import DomainTable
 from fastvhost.host import Address
 from fastvhost.limits import Bucket, Gcra
-from fastvhost.lookup import Lookup
+from fastvhost.lookup import Confirm, Lookup
 from fastvhost.model import Finding, Verdict, VerdictKind
 from tests.support import as_kept
 
@@ -66,6 +66,8 @@ class World:
         domains: Domains | None = None,
         upstream: Bucket | None = None,
         denied: Callable[[str, float], Finding | None] | None = None,
+        confirm: Confirm | None = None,
+        found_hosted: Callable[[str, Finding], None] | None = None,
     ) -> None:
         config = Config(
             own=own or Own(addresses=(ip_network("192.0.2.10"),)),
@@ -86,6 +88,8 @@ class World:
             cache=self.cache,
             budgets=self.budgets,
             walk=self.dns.walk,
+            confirm=confirm,
+            found_hosted=found_hosted,
             nursery=nursery,
             denied=denied,
         )
@@ -1061,3 +1065,152 @@ async def test_stands_nothing_while_queries_are_charged_for(
     world = World(nursery, limits=replace(PLENTY, source_queries=100.0))
     await world.learn(HOSTED)
     assert stands(world, world.at_once(now=1.0), 1.0) <= 1.0
+
+
+# Flips
+
+
+class SecondLook:
+    """The confirming walk: finds `finding`, and remembers who paid."""
+
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+        self.paid_by_known: list[bool] = []
+
+    async def __call__(self, host: str, *, known: bool) -> Finding:
+        await trio.lowlevel.checkpoint()
+        assert host == HOST
+        self.paid_by_known.append(known)
+        return self.finding
+
+
+@pytest.mark.parametrize("before", [NOT_HOSTED, FAILED])
+@pytest.mark.parametrize("second", [HOSTED, NOT_HOSTED, FAILED, LIMITED])
+async def test_lookup_host_that_was_not_hosted_is_hosted_only_if_the_second_look_says_so(
+    before: Finding, second: Finding, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    look, told = SecondLook(second), list[str]()
+    world = World(nursery, confirm=look, found_hosted=lambda host, _: told.append(host))
+    await world.learn(before)
+    await trio.sleep(200)
+    world.dns.finding = HOSTED
+    verdict = await world.lookup.lookup(HOST, SOURCE)
+    assert verdict.kind is second.kind
+    assert look.paid_by_known == [False]
+    assert told == ([HOST] if second is HOSTED else [])
+    hosted = second is HOSTED
+    assert (world.counters.flips_confirmed, world.counters.flips_refuted) == (hosted, not hosted)
+
+
+@pytest.mark.parametrize("before", [None, HOSTED])
+async def test_lookup_host_that_is_new_or_was_hosted_needs_no_second_look(
+    before: Finding | None, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    look = SecondLook(NOT_HOSTED)
+    world = World(nursery, confirm=look)
+    if before is not None:
+        await world.learn(before)
+        await trio.sleep(100)
+    world.dns.finding = HOSTED
+    assert (await world.lookup.lookup(HOST, SOURCE)).kind is VerdictKind.HOSTED
+    assert look.paid_by_known == []
+
+
+# Slow zones
+
+
+async def slow_down(world: World, zone: str, walks: int = 5) -> None:
+    """Walks in `zone` that fail slowly, while another zone is answered."""
+    for number in range(walks):
+        world.dns.finding, world.dns.seconds = FAILED, 2.0
+        flight = world.flight(f"h{number}.{zone}")
+        await trio.sleep(1)
+        world.dns.finding, world.dns.seconds = NOT_HOSTED, 0.0
+        await world.lookup.lookup(f"n{number}.sound.example{number}", SOURCE)
+        world.dns.finding = FAILED
+        await until_landed(flight)
+
+
+async def until_landed(flight: Flight) -> None:
+    landed = trio.Event()
+    flight.join(lambda _: landed.set())
+    await landed.wait()
+
+
+async def test_lookup_unknown_host_of_a_zone_set_aside_is_undetermined_at_once_and_never_not_hosted(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await slow_down(world, "slow.test")
+    now = trio.current_time()
+    verdict = world.at_once("other.slow.test")
+    assert (verdict.kind, verdict.expires) == (VerdictKind.UNDETERMINED, now + 1.0)
+    assert verdict.reason == "slow.test is slow and set aside for now"
+    assert (world.counters.slow_zone, world.lookup.zones_set_aside, world.lookup.under_way) == (1, 1, 0)
+    world.flight("host.example")
+
+
+async def test_lookup_probe_of_a_zone_set_aside_that_is_answered_lets_all_look_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await slow_down(world, "slow.test")
+    await trio.sleep(1)
+    world.dns.finding, world.dns.seconds = NOT_HOSTED, 0.1
+    probe = world.flight("first.slow.test")
+    assert world.at_once("second.slow.test").kind is VerdictKind.UNDETERMINED
+    await until_landed(probe)
+    world.flight("second.slow.test")
+
+
+async def test_lookup_known_host_is_refreshed_though_unknown_ones_had_its_zone_set_aside(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    await world.learn(replace(HOSTED, ttl=20.0), "ours.slow.test")
+    await slow_down(world, "slow.test")
+    assert world.at_once("new.slow.test").kind is VerdictKind.UNDETERMINED
+    await trio.sleep_until(18.5)
+    world.dns.walks.clear()
+    assert world.at_once("ours.slow.test").kind is VerdictKind.HOSTED
+    await wait_all_tasks_blocked()
+    assert world.dns.walks == [("ours.slow.test", True)]
+
+
+async def test_lookup_known_hosts_of_a_zone_set_aside_are_answered_stale_and_probed(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = World(nursery)
+    for number in range(8):
+        await world.learn(replace(HOSTED, ttl=10.0), f"h{number}.slow.test")
+    await world.learn(replace(HOSTED, ttl=10.0), "ours.sound.test")
+    await trio.sleep_until(11)
+    # The refreshes are answered by nobody, but for the one of another zone.
+    world.dns.finding, world.dns.seconds = FAILED, 2.0
+    for number in range(5):
+        world.flight(f"h{number}.slow.test")
+    await trio.sleep(1)
+    world.dns.finding, world.dns.seconds = HOSTED, 0.0
+    await world.lookup.lookup("ours.sound.test", SOURCE)
+    world.dns.finding = FAILED
+    await trio.sleep(1)
+    await wait_all_tasks_blocked()
+    world.dns.walks.clear()
+    verdict = world.at_once("h6.slow.test")
+    assert (verdict.kind, verdict.reason) == (VerdictKind.HOSTED, "stale: found HOSTED")
+    await wait_all_tasks_blocked()
+    assert world.dns.walks == []
+    await trio.sleep(1)
+    world.decide("h6.slow.test")
+    await wait_all_tasks_blocked()
+    assert world.dns.walks == [("h6.slow.test", True)]
+
+
+async def test_lookup_outage_sets_no_zone_aside(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    world = World(nursery)
+    world.dns.finding, world.dns.seconds = FAILED, 2.0
+    async with trio.open_nursery() as askers:
+        for number in range(100):
+            askers.start_soon(world.lookup.lookup, f"h{number}.zone{number % 10}.test", SOURCE)
+    assert world.lookup.zones_set_aside == 0
+    world.flight("new.zone1.test")
