@@ -55,7 +55,7 @@ async def test_account_takes_in_no_more_than_its_octets(octets: int, over: bool)
     paying = account()
     refusal = paying.take_in(octets)
     assert refusal == (Refusal(why="over 65536 octets of replies", limited=False) if over else None)
-    assert paying.octets_left == max(0, 65_536 - octets)
+    assert paying.octets == octets
 
 
 def test_lane_takes_a_spare_token_only_where_it_has_none_and_the_spare_one_is_there() -> None:

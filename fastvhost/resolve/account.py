@@ -112,14 +112,9 @@ class Account:
                     break
         return None
 
-    @property
-    def octets_left(self) -> int:
-        """Octets that the next reply may have."""
-        return max(0, MAX_OCTETS - self.octets)
-
     def take_in(self, octets: int) -> Refusal | None:
-        """Count a reply; or return why it is not to be read."""
-        self.octets += octets
+        """Count a reply; or return why it is not to be read, nor any that comes after it."""
+        self.octets = min(self.octets + octets, MAX_OCTETS + 1)
         if self.octets > MAX_OCTETS:
             return Refusal(why=f"over {MAX_OCTETS} octets of replies", limited=False)
         return None

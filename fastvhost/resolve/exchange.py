@@ -74,9 +74,9 @@ async def exchange_udp(
 
 
 async def exchange_tcp(
-    server: Endpoint, query: Callable[[int], bytes], accepts: Accepts, *, at_most: int
-) -> bytes:
-    """The same over a connection of its own; of a reply over `at_most` octets one more than that is read.
+    server: Endpoint, query: Callable[[int], bytes], accepts: Accepts, admits: Callable[[int], bool]
+) -> bytes | None:
+    """The same over a connection of its own; None, and the reply unread, unless `admits(its length)`.
 
     Raises:
         LocalError: no socket.
@@ -91,7 +91,10 @@ async def exchange_tcp(
         try:
             await stream.send_all(len(octets).to_bytes(2, "big") + octets)
             length = int.from_bytes(await _receive_exactly(stream, 2), "big")
-            reply = await _receive_exactly(stream, min(length, at_most + 1))
+            # Asked before reading, since many replies may be read side by side.
+            if not admits(length):
+                return None
+            reply = await _receive_exactly(stream, length)
         except trio.BrokenResourceError as error:
             raise ConnectionResetError(str(error.__cause__ or error)) from error
     if not accepts(reply, message_id):

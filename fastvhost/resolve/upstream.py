@@ -14,7 +14,7 @@ import dns.exception
 import trio
 
 from fastvhost.config import Dns, Endpoint
-from fastvhost.resolve.account import Account
+from fastvhost.resolve.account import Account, Refusal
 from fastvhost.resolve.exchange import Doubt, LocalError, exchange_tcp, exchange_udp
 from fastvhost.resolve.patience import Patience
 from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType, Via
@@ -205,11 +205,12 @@ class Upstream:
             if refusal is not None:
                 return _Stop(Failure(why=refusal.why, limited=refusal.limited, via=via))
             slot.note_sent()
+            came: bytes | Doubt | Refusal
             try:
                 if by_tcp:
-                    octets: bytes | Doubt = await self._connect(server, question, account)
+                    came = await self._connect(server, question, account)
                 else:
-                    octets = await self._send(server, question, seconds)
+                    came = await self._send(server, question, account, seconds)
             except trio.TooSlowError:
                 return _Silent("time-out")
             except LocalError as error:
@@ -217,13 +218,14 @@ class Upstream:
                 return _Stop(Failure(why=f"no socket ({error.strerror})", limited=True, via=via))
             except OSError as error:
                 return _Silent(error.strerror or str(error))
-            if isinstance(octets, Doubt):
-                self.counters.near_misses += octets is Doubt.NEAR_MISS
-                continue
-            self.counters.octets += len(octets)
-            refusal = account.take_in(len(octets))
-            if refusal is not None:
-                return _Stop(Failure(why=refusal.why, via=via))
+            match came:
+                case Refusal():
+                    return _Stop(Failure(why=came.why, limited=came.limited, via=via))
+                case Doubt():
+                    self.counters.near_misses += came is Doubt.NEAR_MISS
+                    continue
+                case octets:
+                    self.counters.octets += len(octets)
             reply = read_reply(octets, question)
             if not isinstance(reply, Truncated):
                 break
@@ -235,20 +237,29 @@ class Upstream:
             case _:
                 return replace(reply, via=via)
 
-    async def _send(self, server: Endpoint, question: Question, seconds: float) -> bytes | Doubt:
+    async def _send(
+        self, server: Endpoint, question: Question, account: Account, seconds: float
+    ) -> bytes | Doubt | Refusal:
         self.counters.udp += 1
         sent = trio.current_time()
         with trio.fail_after(seconds):
-            octets = await exchange_udp(server, question.octets, question.is_answered_by, self._count_stray)
+            came = await exchange_udp(server, question.octets, question.is_answered_by, self._count_stray)
         self._patience.note(server, trio.current_time() - sent)
-        return octets
+        return came if isinstance(came, Doubt) else account.take_in(len(came)) or came
 
-    async def _connect(self, server: Endpoint, question: Question, account: Account) -> bytes:
+    async def _connect(self, server: Endpoint, question: Question, account: Account) -> bytes | Refusal:
         self.counters.tcp += 1
+        refusals: list[Refusal] = []
+
+        def admits(length: int) -> bool:
+            refusal = account.take_in(length)
+            if refusal is not None:
+                refusals.append(refusal)
+            return refusal is None
+
         with trio.fail_after(self._timeout):
-            return await exchange_tcp(
-                server, question.octets, question.is_answered_by, at_most=account.octets_left
-            )
+            reply = await exchange_tcp(server, question.octets, question.is_answered_by, admits)
+        return refusals[0] if reply is None else reply
 
     def _count_stray(self) -> None:
         self.counters.strays += 1
