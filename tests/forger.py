@@ -37,8 +37,8 @@ def lie(query: bytes) -> bytes:
 async def open_forger(lab: Lab, forge: Forge) -> AsyncIterator[tuple[str, int]]:
     """Serve on a port of its own for the length of the block; the value is its address."""
     udp, listener = _bound_alike()
-    async with trio.open_nursery() as nursery:
-        with udp, listener:
+    with udp, listener:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(_answer, udp, lab, forge, nursery)
             nursery.start_soon(_carry_connections, listener, lab)
             yield udp.getsockname()

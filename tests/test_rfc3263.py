@@ -548,8 +548,8 @@ async def test_fault_in_a_query_comes_out_and_leaves_no_task() -> None:
     ("query_seconds", "walk_seconds", "why", "seconds"),
     [
         (60.0, 8.0, "over dns.walk_timeout", 8.0),
-        (2.0, 8.0, "time-out", 4.0),
-        (2.0, 3.0, "over dns.walk_timeout", 3.0),
+        (2.0, 8.0, "time-out", 1.0 + 2.0),
+        (2.0, 2.5, "over dns.walk_timeout", 2.5),
     ],
 )
 async def test_walk_of_a_silent_server_ends_by_walk_timeout(

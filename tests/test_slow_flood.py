@@ -6,7 +6,7 @@ import trio
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.model import VerdictKind
 from fastvhost.service import open_service
-from tests.support import ZONE, PdbClient, config_on, until_true
+from tests.support import ZONE, PdbClient, config_on, until, until_true
 from tools.dnslab import Effect, Fault, open_lab
 
 SLOW_NAMES = 1_000
@@ -44,18 +44,17 @@ async def test_thousand_slow_names_hold_no_slot_that_a_quick_unknown_host_needs(
                     async def is_so() -> bool:
                         return await good.ask(host) is kind
 
-                    await until_true(is_so, within=5.0)
+                    await until_true(is_so, within=25.0)
 
                 nursery.start_soon(attack)
                 for number in range(60):
                     await expect(VerdictKind.NOT_HOSTED, f"q{number}.quick{number}.test")
                     assert await good.ask("hosted.example") is VerdictKind.HOSTED
                     await trio.sleep(0.01)
-            counters = service.counters()
-            if zones == "one zone":
-                assert counters["lookup.under_way"] <= 128 // 4
-            elif zones == "a zone each":
-                assert counters["upstream.gave_way"] > 0
+                if zones == "one zone":
+                    assert service.counters()["lookup.under_way"] <= 128 // 4
+                else:
+                    await until(lambda: service.counters()["upstream.gave_way"] > 0)
             nursery.cancel_scope.cancel()
 
 
