@@ -5,8 +5,10 @@ that was sent longest ago gives way once it is slow. So slots turn over at their
 `SLOW_SECONDS`, however silent the servers of whatever zones are.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 
 import trio
 
@@ -16,13 +18,13 @@ __all__ = ["Slot", "Slots"]
 
 
 class Slot:
-    """A slot that is held; `gave_way` tells whether it was taken away."""
+    """A slot that is held."""
 
-    __slots__ = ("_scope", "_sent")
+    __slots__ = ("_scope", "_slots")
 
-    def __init__(self, scope: trio.CancelScope, sent: "dict[trio.CancelScope, float]") -> None:
+    def __init__(self, scope: trio.CancelScope, slots: "Slots") -> None:
         self._scope = scope
-        self._sent = sent
+        self._slots = slots
 
     @property
     def gave_way(self) -> bool:
@@ -31,19 +33,24 @@ class Slot:
 
     def note_sent(self) -> None:
         """The query leaves now. One that still waits for its budget is not slow."""
-        self._sent.setdefault(self._scope, trio.current_time())
+        self._slots.note_sent(self._scope)
 
 
 class Slots:
-    """`most` slots; who waits is served in the order of asking."""
+    """`most` slots; who waits is served in the order of asking.
 
-    __slots__ = ("_free", "_sent", "gave_way")
+    There are as many queries that are to give way as there are that wait: those sent longest ago. Each
+    call costs the same, however many wait.
+    """
+
+    __slots__ = ("_free", "_giving_way", "_sent", "_waiting")
 
     def __init__(self, most: int) -> None:
         self._free = trio.Semaphore(most)
-        self._sent: dict[trio.CancelScope, float] = {}
-        self.gave_way = 0
-        """Queries that were ended in favour of others."""
+        self._waiting = 0
+        # By the instant of sending, ascending; all of the first are older than any of the second.
+        self._giving_way: OrderedDict[trio.CancelScope, float] = OrderedDict()
+        self._sent: OrderedDict[trio.CancelScope, float] = OrderedDict()
 
     @property
     def value(self) -> int:
@@ -60,12 +67,15 @@ class Slots:
 
     async def acquire(self) -> None:
         """Wait for a slot, to be used by `hold` at once; a slow query gives way to each that waits."""
-        wait = self._seconds_to_slow()
-        while True:
-            with trio.move_on_after(wait):
-                await self._free.acquire()
-                return
-            wait = SLOW_SECONDS if self._end_slowest() else self._seconds_to_slow()
+        self._waiting += 1
+        if self._sent:
+            self._let_give_way(*self._sent.popitem(last=False))
+        try:
+            await self._free.acquire()
+        finally:
+            self._waiting -= 1
+            if len(self._giving_way) > self._waiting:
+                self._let_go_on(*self._giving_way.popitem())
 
     @contextmanager
     def hold(self) -> Iterator[Slot]:
@@ -73,21 +83,27 @@ class Slots:
         scope = trio.CancelScope()
         try:
             with scope:
-                yield Slot(scope, self._sent)
+                yield Slot(scope, self)
         finally:
+            self._giving_way.pop(scope, None)
             self._sent.pop(scope, None)
             self._free.release()
 
-    def _seconds_to_slow(self) -> float:
-        for sent in self._sent.values():
-            return max(0.0, sent + SLOW_SECONDS - trio.current_time())
-        return SLOW_SECONDS
+    def note_sent(self, scope: trio.CancelScope) -> None:
+        """A query of the slot that `scope` ends is sent; only the first one's time counts."""
+        if scope in self._sent or scope in self._giving_way:
+            return
+        now = trio.current_time()
+        if len(self._giving_way) < self._waiting and not self._sent:
+            self._let_give_way(scope, now)
+        else:
+            self._sent[scope] = now
 
-    def _end_slowest(self) -> bool:
-        if not self._sent or self._seconds_to_slow() > 0.0:
-            return False
-        scope = next(iter(self._sent))
-        del self._sent[scope]
-        scope.cancel()
-        self.gave_way += 1
-        return True
+    def _let_give_way(self, scope: trio.CancelScope, sent: float) -> None:
+        self._giving_way[scope] = sent
+        scope.deadline = sent + SLOW_SECONDS
+
+    def _let_go_on(self, scope: trio.CancelScope, sent: float) -> None:
+        scope.deadline = inf
+        self._sent[scope] = sent
+        self._sent.move_to_end(scope, last=False)
