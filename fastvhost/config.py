@@ -253,6 +253,8 @@ class Proxies:
     """Least seconds between two reloads of a proxy's table; 1–86,400."""
     htable: str = ""
     """Name of the Kamailio htable that gets the verdicts of learned domains; empty: none."""
+    evapi: tuple[Endpoint, ...] = ()
+    """Loopback addresses where Kamailio's module evapi listens; we connect there and answer what it asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

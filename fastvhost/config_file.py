@@ -30,7 +30,7 @@ from fastvhost.config import (
 )
 from fastvhost.errors import ConfigError
 from fastvhost.host import DomainName, Malformed, parse_address, parse_host
-from fastvhost.target import parse_target
+from fastvhost.target import parse_target, parse_tcp_target
 from fastvhost.toml_readers import (
     NotAllowedError,
     boolean,
@@ -126,6 +126,15 @@ def _proxy_target(value: object) -> str:
         raise not_allowed(value, '"udp:127.0.0.1:PORT" or "unix:/PATH"')
     try:
         return str(parse_target(value))
+    except ValueError as error:
+        raise NotAllowedError(str(error)) from None
+
+
+def _evapi_target(value: object) -> Endpoint:
+    if not isinstance(value, str):
+        raise not_allowed(value, '"tcp:127.0.0.1:PORT"')
+    try:
+        return parse_tcp_target(value)
     except ValueError as error:
         raise NotAllowedError(str(error)) from None
 
@@ -330,5 +339,6 @@ _READ_FILE = table(
         opensips=list_of(_proxy_target, "sockets of proxies"),
         reload_interval=number(1, _DAY),
         htable=printable_text(0, 64),
+        evapi=list_of(_evapi_target, "addresses of Kamailio's evapi"),
     ),
 )

@@ -20,6 +20,7 @@ from fastvhost.domains.table import DomainTable
 from fastvhost.domains.text import AskText, TextRecords
 from fastvhost.errors import StoppedError
 from fastvhost.faces.dns import DnsFace, bind_dns
+from fastvhost.faces.evapi import EvapiFace
 from fastvhost.faces.face import Face
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.udp import bind_udp
@@ -197,6 +198,8 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                     text=keeper.text if keeper else _no_text,
                     retractions=retractions,
                 )
+            if config.proxies.evapi:
+                faces["evapi"] = EvapiFace(config.proxies.evapi, config.listen, lookup)
             for face in faces.values():
                 resources.callback(face.close)
             async with trio.open_nursery() as receiving:

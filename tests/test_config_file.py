@@ -682,6 +682,7 @@ over = 7200
 [proxies]
 kamailio = ["udp:127.0.0.1:8090", "unix:/run/k.sock"]
 htable = "vh"
+evapi = ["tcp:127.0.0.1:8448", "tcp:[::1]:1"]
 """
     config = parse_config(OWN + domains, name="f.toml")
     assert (config.domains.schema.value, config.domains.learn.value) == ("opensips", "token")
@@ -692,6 +693,7 @@ htable = "vh"
     }
     assert config.housekeeping.over == 7200.0
     assert config.proxies.kamailio == ("udp:127.0.0.1:8090", "unix:/run/k.sock")
+    assert config.proxies.evapi == (("127.0.0.1", 8448), ("::1", 1))
 
 
 @pytest.mark.parametrize(
@@ -707,6 +709,19 @@ htable = "vh"
         ("housekeeping.brake = 1.1", "housekeeping.brake: found 1.1; allowed: a number from 0 to 1"),
         ('proxies.kamailio = ["udp:192.0.2.1:8090"]', "proxies.kamailio: 'udp:192.0.2.1:8090' is no place"),
         ('proxies.opensips = ["tcp:127.0.0.1:1"]', "proxies.opensips: 'tcp:127.0.0.1:1' is no place"),
+        *(
+            (f"proxies.evapi = [{text!r}]", f"proxies.evapi: {text!r} is no proxy to answer; the socket asks")
+            for text in (
+                "udp:127.0.0.1:8448",
+                "tcp:192.0.2.1:8448",
+                "tcp:127.0.0.1:0",
+                "tcp:127.0.0.1:65536",
+                "tcp:localhost:8448",
+                "127.0.0.1:8448",
+                "unix:/run/evapi.sock",
+            )
+        ),
+        ("proxies.evapi = [8448]", 'proxies.evapi: found 8448; allowed: "tcp:127.0.0.1:PORT"'),
         ('domains.did = { "a_b" = "x" }', "domains.did: found 'a_b'"),
         ('domains.did = { "a.b" = "" }', "domains.did: found ''"),
     ],

@@ -1,0 +1,165 @@
+"""The evapi face: questions of Kamailio's module evapi, answered from `Lookup`.
+
+The proxy listens and we connect. It suspends the transaction that asks, so none of its workers waits.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import NoReturn
+
+import trio
+
+from fastvhost.coalesce import Flight
+from fastvhost.config import Endpoint, Listen
+from fastvhost.faces.evapi_codec import Question, read_question, write_answer
+from fastvhost.faces.evapi_connection import EvapiConnection
+from fastvhost.faces.owed import OwedReplies
+from fastvhost.host import parse_address
+from fastvhost.lookup import Lookup
+from fastvhost.model import Verdict, VerdictKind
+
+__all__ = ["EvapiCounters", "EvapiFace"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 30.0
+
+_CONNECT_SECONDS = 5.0
+"""On loopback a connection is there at once, or the backlog of the proxy is full."""
+
+_LINGER_SECONDS = 1.0
+"""What a proxy may take, at the end, to read the last replies after the last one was due."""
+
+
+@dataclass(slots=True)
+class EvapiCounters:
+    """Plain integers, since the hot path counts; `replies` is indexed by `VerdictKind`."""
+
+    connected: int = 0
+    """Connections that are open now."""
+    connections: int = 0
+    outages: int = 0
+    received: int = 0
+    unreadable: int = 0
+    undelivered: int = 0
+    """Replies whose connection had ended."""
+    replies: list[int] = field(default_factory=lambda: [0] * (max(VerdictKind) + 1))
+
+
+class EvapiFace:
+    """Answers every proxy of `proxies`, each question within `listen.answer_within`."""
+
+    def __init__(self, proxies: Sequence[Endpoint], listen: Listen, lookup: Lookup) -> None:
+        self._proxies = tuple(proxies)
+        self._answer_within = listen.answer_within
+        self._lookup = lookup
+        self._owed = OwedReplies(listen.answer_within)
+        self.counters = EvapiCounters()
+
+    def counts(self) -> dict[str, int]:
+        """Every counter and gauge by name."""
+        counts = asdict(self.counters)
+        replies = counts.pop("replies")
+        return {
+            **counts,
+            "overdue": self._owed.overdue,
+            **{f"replies.{kind.name.lower()}": replies[kind] for kind in VerdictKind},
+        }
+
+    async def receive(self) -> None:
+        """Connect with every proxy and take its questions until cancelled, then answer what is owed.
+
+        Never returns unless cancelled; takes up to `listen.answer_within` longer for what is owed, so
+        `watch_deadlines` has to outlive it.
+        """
+        async with trio.open_nursery() as nursery:
+            for proxy in self._proxies:
+                nursery.start_soon(self._keep_connected, proxy)
+
+    async def watch_deadlines(self) -> None:
+        """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
+        await self._owed.watch_deadlines()
+
+    async def _keep_connected(self, proxy: Endpoint) -> NoReturn:
+        """Connect again whenever there is no connection; one line in the log for each outage."""
+        pause, reported = _FIRST_PAUSE_SECONDS, False
+        while True:
+            began = trio.current_time()
+            with trio.socket.socket(socket.AF_INET6 if ":" in proxy.address else socket.AF_INET) as sock:
+                why = await _connect(sock, proxy)
+                if why is None:
+                    _log.info("evapi of %s: connected", proxy)
+                    reported = False
+                    why = await self._serve(sock)
+            if not reported:
+                self.counters.outages += 1
+                _log.warning("evapi of %s: %s; connecting again until it answers", proxy, why)
+                reported = True
+            if trio.current_time() - began >= _LONGEST_PAUSE_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            await trio.sleep(pause)
+            pause = min(2.0 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _serve(self, sock: trio.socket.SocketType) -> str:
+        """Answer on a connection until it ends; return why it did."""
+        connection = EvapiConnection(sock, self._ask)
+        self.counters.connections += 1
+        self.counters.connected += 1
+        try:
+            await connection.run(linger=self._answer_within + _LINGER_SECONDS)
+        finally:
+            self.counters.connected -= 1
+        return connection.why
+
+    def _ask(self, payload: bytes, connection: EvapiConnection) -> None:
+        self.counters.received += 1
+        question = read_question(payload)
+        if question is None:
+            self.counters.unreadable += 1
+            return
+        now = trio.current_time()
+        peer = parse_address(question.source) if question.source else None
+        if question.source and peer is None:
+            # As in PDB: without a source no source's budget would bound it.
+            self._lookup.counters.malformed += 1
+            self._reply(connection, question, VerdictKind.MALFORMED)
+            return
+        decided = self._lookup.decide(question.host, peer, now)
+        if isinstance(decided, Flight):
+            connection.owed += 1
+            self._owed.owe(decided, partial(self._reply_later, connection, question), now)
+        else:
+            self._reply(connection, question, decided.kind)
+
+    def _reply_later(self, connection: EvapiConnection, question: Question, verdict: Verdict) -> None:
+        connection.owed -= 1
+        self._reply(connection, question, verdict.kind)
+
+    def _reply(self, connection: EvapiConnection, question: Question, kind: VerdictKind) -> None:
+        if connection.answer(write_answer(question, kind)):
+            self.counters.replies[kind] += 1
+        else:
+            self.counters.undelivered += 1
+
+
+async def _connect(sock: trio.socket.SocketType, proxy: Endpoint) -> str | None:
+    """Connect; return why that failed, None where it did not."""
+    try:
+        with trio.fail_after(_CONNECT_SECONDS):
+            await sock.connect(tuple(proxy))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.getsockname() == sock.getpeername():
+            # A port of the ephemeral range on which nobody listens: the kernel may choose it for our end.
+            return "nobody listens"
+    except trio.TooSlowError:
+        return f"no connection within {_CONNECT_SECONDS:g} s"
+    except OSError as error:
+        return (
+            os.strerror(error.errno) if error.errno else str(error)
+        )  # Trio's own text names the address too
+    return None
