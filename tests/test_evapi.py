@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from fastvhost.config import Config, Endpoint, Listen
 from fastvhost.faces import evapi, evapi_connection
 from fastvhost.faces.evapi import EvapiFace
-from fastvhost.faces.evapi_codec import ANSWER_OCTETS, Netstrings
+from fastvhost.faces.evapi_codec import Netstrings
 from fastvhost.faces.evapi_connection import EvapiConnection
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
@@ -216,7 +216,7 @@ async def test_reply_whose_connection_is_gone_is_counted_and_harms_no_other() ->
 async def test_proxy_that_does_not_read_is_disconnected(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(evapi_connection, "_MOST_UNSENT", 50 * ANSWER_OCTETS)
+    monkeypatch.setattr(evapi_connection, "_MOST_UNSENT", 50)
     async with answered() as (_, service, proxy, client):
         many = b"".join(question(number, "192.0.2.1") for number in range(500))
 
@@ -269,6 +269,23 @@ async def test_connection_that_is_cancelled_ends_when_nothing_is_owed_or_its_tim
         assert scope.cancelled_caught
         assert trio.current_time() - began == pytest.approx(seconds)
         assert not connection.answer(b"too late")
+
+
+async def test_answers_in_bulk_are_written_whole_and_with_pauses(autojump_clock: MockClock) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps writes apart
+    ours.setblocking(False)
+    with trio.socket.from_stdlib_socket(ours) as sock, theirs:
+        connection = EvapiConnection(sock, lambda _payload, _connection: None)
+        answers = [b"%d:%b," % (1 + number % 7, b"x" * (1 + number % 7)) for number in range(400)]
+        for octets in answers:
+            assert connection.answer(octets)
+        began = trio.current_time()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await connection.run(linger=1.0)
+        assert trio.current_time() - began == pytest.approx(0.02)
+        writes = [theirs.recv(65_536) for _ in range(3)]
+    assert writes == [b"".join(answers[at : at + 160]) for at in (0, 160, 320)]
 
 
 def closed_port() -> Endpoint:

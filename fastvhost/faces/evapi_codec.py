@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from fastvhost.model import VerdictKind
 
-__all__ = ["ANSWER_OCTETS", "MAX_PAYLOAD", "Netstrings", "Question", "read_question", "write_answer"]
+__all__ = ["MAX_PAYLOAD", "Netstrings", "Question", "read_question", "write_answer"]
 
 MAX_PAYLOAD = 4_096
 """Octets of the longest payload that is read. A Request-URI may be longer, its host may not."""
@@ -26,15 +26,6 @@ _MOST_SKIPPED = 1_000_000
 _MAX_DIGITS = len(str(_MOST_SKIPPED))
 
 _LENGTH = re.compile(rb"0|[1-9][0-9]*")
-
-ANSWER_OCTETS = 151
-"""Octets of every answer, which is filled up with spaces.
-
-evapi 5.6 has a buffer of 32,767 octets, and throws away what is in it when its end falls into the digits of a
-netstring or just before the comma. 217 answers of 151 octets fill it exactly, so that it ends where one ends.
-"""
-
-_PAYLOAD_OCTETS = ANSWER_OCTETS - len("146:,")
 
 _MAX_NUMBER = 2**32 - 1
 """Of an index and a label: unsigned int in Kamailio's tm."""
@@ -122,9 +113,9 @@ def read_question(payload: bytes) -> Question | None:
 
 
 def write_answer(question: Question, kind: VerdictKind) -> bytes:
-    """The answer to `question`: a netstring of `ANSWER_OCTETS` octets."""
+    """The answer to `question`: a netstring of at most 61 octets."""
     payload = b'{"index":%d,"label":%d,"verdict":%d}' % (question.index, question.label, kind)
-    return b"%d:%b," % (_PAYLOAD_OCTETS, payload.ljust(_PAYLOAD_OCTETS))
+    return b"%d:%b," % (len(payload), payload)
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
