@@ -288,6 +288,34 @@ async def test_answers_in_bulk_are_written_whole_and_with_pauses(autojump_clock:
     assert writes == [b"".join(answers[at : at + 160]) for at in (0, 160, 320)]
 
 
+class SocketThatIsAnsweredMeanwhile:
+    """Takes all; while the first answer is being sent, a second one is given."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[float, bytes]] = []
+        self.connection: EvapiConnection | None = None
+
+    async def send(self, octets: bytes) -> int:
+        self.sent.append((trio.current_time(), octets))
+        if len(self.sent) == 1 and self.connection:
+            self.connection.answer(b"3:two,")
+        return len(octets)
+
+    async def recv(self, _: int) -> bytes:
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+async def test_answer_that_comes_during_a_write_does_not_wait(autojump_clock: MockClock) -> None:
+    sock: Any = SocketThatIsAnsweredMeanwhile()
+    sock.connection = EvapiConnection(sock, lambda _payload, _connection: None)
+    sock.connection.answer(b"3:one,")
+    began = trio.current_time()
+    with trio.move_on_after(1.0):
+        await sock.connection.run(linger=0.0)
+    assert sock.sent == [(began, b"3:one,"), (began, b"3:two,")]
+
+
 def closed_port() -> Endpoint:
     """One on which nobody listens; below the ephemeral range, so nobody will be given it."""
     return Endpoint("127.0.0.1", 1)

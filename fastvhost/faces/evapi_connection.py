@@ -18,7 +18,7 @@ _READ_OCTETS = 16_384
 
 _ANSWERS_A_WRITE = 160
 _PAUSE_SECONDS = 0.01
-"""Between two writes when there is more: 16,000 answers a second, about as many as a Kamailio takes.
+"""After a write that was full: 16,000 answers a second, about as many as a Kamailio takes.
 
 evapi 5.6 reads into a buffer of 32,767 octets and throws all of it away where a read ends within the digits
 of a netstring or before its comma. So what it has not read yet is kept short, and every write is whole.
@@ -79,9 +79,9 @@ class EvapiConnection:
         while not self._gone:
             try:
                 octets = await self._sock.recv(_READ_OCTETS)
-                # The proxy writes each question by itself, and its kernel holds the next one back until we have
-                # acknowledged the last (RFC 896), which ours may put off for 40 ms (RFC 1122 section 4.2.3.2).
-                # Not a setting that stays, so it is asked for each time.
+                # The proxy writes each question by itself, and its kernel holds the next one back until
+                # the last is acknowledged (RFC 896), which ours may put off for 40 ms (RFC 1122 section
+                # 4.2.3.2). Not a setting that stays, so it is asked for each time.
                 self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             except OSError as error:
                 self._end(error.strerror or str(error))
@@ -106,7 +106,7 @@ class EvapiConnection:
                 except OSError as error:
                     self._end(error.strerror or str(error))
                     break
-                if self._unsent:
+                if len(answers) == _ANSWERS_A_WRITE:
                     await trio.sleep(_PAUSE_SECONDS)
         nursery.cancel_scope.cancel()
 
