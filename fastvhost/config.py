@@ -255,6 +255,8 @@ class Proxies:
     """Name of the Kamailio htable that gets the verdicts of learned domains; empty: none."""
     evapi: tuple[Endpoint, ...] = ()
     """Loopback addresses where Kamailio's module evapi listens; we connect there and answer what it asks."""
+    evapi_within: float = 0.25
+    """Seconds until an answer goes there, PENDING when nothing better is known; 0.001–10."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

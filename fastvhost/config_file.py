@@ -340,5 +340,6 @@ _READ_FILE = table(
         reload_interval=number(1, _DAY),
         htable=printable_text(0, 64),
         evapi=list_of(_evapi_target, "addresses of Kamailio's evapi"),
+        evapi_within=number(0.001, 10),
     ),
 )

@@ -108,7 +108,7 @@ class Service:
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Where each face listens, by its name; without those that are off."""
-        return {name: face.endpoint for name, face in self._faces.items()}
+        return {name: face.endpoint for name, face in self._faces.items() if face.endpoint is not None}
 
     def counters(self) -> dict[str, int]:
         """Every counter and gauge, by `part.name`."""
@@ -199,7 +199,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                     retractions=retractions,
                 )
             if config.proxies.evapi:
-                faces["evapi"] = EvapiFace(config.proxies.evapi, config.listen, lookup)
+                faces["evapi"] = EvapiFace(config.proxies, lookup)
             for face in faces.values():
                 resources.callback(face.close)
             async with trio.open_nursery() as receiving:

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from fastvhost.config import Config, Endpoint, Listen
+from fastvhost.config import Config, Endpoint, Proxies
 from fastvhost.faces import evapi, evapi_connection
 from fastvhost.faces.evapi import EvapiFace
 from fastvhost.faces.evapi_codec import Netstrings
@@ -87,8 +87,8 @@ class Client:
 
 
 def config_for(lab: Lab, proxy: Proxy, **sections: Any) -> Config:
-    listen = {"pdb": None, "answer_within": 5.0, **sections.pop("listen", {})}
-    return config_on(lab, proxies={"evapi": (proxy.endpoint,)}, listen=listen, **sections)
+    proxies = {"evapi": (proxy.endpoint,), "evapi_within": 5.0, **sections.pop("proxies", {})}
+    return config_on(lab, proxies=proxies, listen={"pdb": None, "dns": None}, **sections)
 
 
 @asynccontextmanager
@@ -154,7 +154,7 @@ async def test_questions_cut_anywhere_or_all_at_once_are_all_answered() -> None:
 
 
 async def test_slow_dns_gives_pending_in_time_and_once() -> None:
-    async with answered(listen={"answer_within": 0.04}) as (lab, service, _, client):
+    async with answered(proxies={"evapi_within": 0.04}) as (lab, service, _, client):
         lab.faults = [Fault(name="hosted.example", delay=0.3)]
         assert await client.ask("hosted.example") == PENDING
         await until(lambda: service.counters()["lookup.under_way"] == 0)
@@ -332,7 +332,7 @@ async def test_proxy_that_is_away_is_tried_after_1_2_4_to_30_seconds_with_one_li
         return await connect(sock, proxy)
 
     monkeypatch.setattr(evapi, "_connect", connect_timed)
-    face = EvapiFace([closed_port()], Listen(), lookup=None)  # type: ignore[arg-type] - nobody asks
+    face = EvapiFace(Proxies(evapi=(closed_port(),)), lookup=None)  # type: ignore[arg-type] - nobody asks
     with trio.move_on_after(100):
         await face.receive()
     assert [round(at - tries[0], 3) for at in tries] == [0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 61.0, 91.0]

@@ -207,8 +207,8 @@ async def connected(service: Service, caller: Caller) -> int:
 
 
 def config_for(lab: Lab, kamailio: Kamailio, **sections: Any) -> Config:
-    listen = {"pdb": None, "answer_within": 10.0}
-    return config_on(lab, proxies={"evapi": (kamailio.evapi,)}, listen=listen, **sections)
+    proxies = {"evapi": (kamailio.evapi,), "evapi_within": 10.0}
+    return config_on(lab, proxies=proxies, listen={"pdb": None, "dns": None}, **sections)
 
 
 @needs_kamailio

@@ -277,3 +277,20 @@ async def test_watch_deadlines_cancelled_ends_and_replies_nothing(
         await owed.watch_deadlines()
     assert scope.cancelled_caught
     assert replies.sent == []
+
+
+async def test_patient_replies_wait_for_flights_however_late(
+    replies: Replies, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    owed = OwedReplies(WITHIN, patient=True)
+    nursery.start_soon(owed.watch_deadlines)
+    for client in range(10):  # one after the other, each in vain
+        replies.owe(owed, client, flight())
+        await trio.sleep(2 * WITHIN)
+    old = flight()
+    await trio.sleep(2 * WITHIN)
+    for client in (10, 11):
+        replies.owe(owed, client, old)
+    assert len(replies.sent) == 10
+    old.land(NOT_HOSTED)
+    assert [reply for _, _, reply in replies.sent[10:]] == [NOT_HOSTED] * 2

@@ -6,7 +6,6 @@ The proxy listens and we connect. It suspends the transaction that asks, so none
 import logging
 import os
 import socket
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import NoReturn
@@ -14,7 +13,7 @@ from typing import NoReturn
 import trio
 
 from fastvhost.coalesce import Flight
-from fastvhost.config import Endpoint, Listen
+from fastvhost.config import Endpoint, Proxies
 from fastvhost.faces.evapi_codec import Question, read_question, write_answer
 from fastvhost.faces.evapi_connection import EvapiConnection
 from fastvhost.faces.owed import OwedReplies
@@ -52,13 +51,13 @@ class EvapiCounters:
 
 
 class EvapiFace:
-    """Answers every proxy of `proxies`, each question within `listen.answer_within`."""
+    """Answers every proxy of `proxies.evapi`, each question within `proxies.evapi_within`."""
 
-    def __init__(self, proxies: Sequence[Endpoint], listen: Listen, lookup: Lookup) -> None:
-        self._proxies = tuple(proxies)
-        self._answer_within = listen.answer_within
+    def __init__(self, proxies: Proxies, lookup: Lookup) -> None:
+        self._proxies = proxies.evapi
+        self._answer_within = proxies.evapi_within
         self._lookup = lookup
-        self._owed = OwedReplies(listen.answer_within)
+        self._owed = OwedReplies(proxies.evapi_within, patient=True)
         self.counters = EvapiCounters()
 
     def counts(self) -> dict[str, int]:
@@ -74,7 +73,7 @@ class EvapiFace:
     async def receive(self) -> None:
         """Connect with every proxy and take its questions until cancelled, then answer what is owed.
 
-        Never returns unless cancelled; takes up to `listen.answer_within` longer for what is owed, so
+        Never returns unless cancelled; takes up to `proxies.evapi_within` longer for what is owed, so
         `watch_deadlines` has to outlive it.
         """
         async with trio.open_nursery() as nursery:
@@ -84,6 +83,13 @@ class EvapiFace:
     async def watch_deadlines(self) -> None:
         """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
         await self._owed.watch_deadlines()
+
+    @property
+    def endpoint(self) -> None:
+        """None: it is the proxies that listen."""
+
+    def close(self) -> None:
+        """Nothing is held beside the connections."""
 
     async def _keep_connected(self, proxy: Endpoint) -> NoReturn:
         """Connect again whenever there is no connection; one line in the log for each outage."""

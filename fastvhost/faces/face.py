@@ -12,8 +12,8 @@ class Face(Protocol):
     """Takes requests and answers each within `listen.answer_within`."""
 
     @property
-    def endpoint(self) -> Endpoint:
-        """Where it listens, the port that the kernel chose included."""
+    def endpoint(self) -> Endpoint | None:
+        """Where it listens, the port that the kernel chose included; None: it connects to its clients."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -41,11 +41,13 @@ class _Owed:
 class OwedReplies:
     """The replies that one face owes; each goes out within `answer_within` seconds.
 
-    An entry stays until its deadline, answered or not: at most 65,536 of them.
+    An entry stays until its deadline, answered or not: at most 65,536 of them. `patient`: those who wait
+    have other things to do meanwhile, so each may wait until its deadline, however often that was in vain.
     """
 
-    def __init__(self, answer_within: float) -> None:
+    def __init__(self, answer_within: float, *, patient: bool = False) -> None:
         self._answer_within = answer_within
+        self._patient = patient
         self._in_order: deque[_Owed] = deque()
         self._some = trio.Event()
         self._in_vain = 0
@@ -62,7 +64,8 @@ class OwedReplies:
         """
         late = now >= flight.took_off + self._answer_within
         dns_late = self._in_vain >= _IN_VAIN and len(self._in_order) > 0
-        if late or dns_late or len(self._in_order) >= _MOST:
+        in_vain = not self._patient and (late or dns_late)
+        if in_vain or len(self._in_order) >= _MOST:
             self.overdue += 1
             reply(flight.provisional)
             return
