@@ -14,6 +14,8 @@ from pathlib import Path
 
 import trio
 
+from tests.support import free_port
+
 __all__ = [
     "RPC",
     "Kamailio",
@@ -116,9 +118,9 @@ class Kamailio:
 
     def choose_ports(self) -> None:
         """Take other ports; only while it is stopped."""
-        self.sip_port = _free_port()
+        self.sip_port = free_port()
         path = self._folder / "rpc.sock"
-        self.rpc = f"unix:{path}" if self._unix else f"udp:{_LOOPBACK}:{_free_port()}"
+        self.rpc = f"unix:{path}" if self._unix else f"udp:{_LOOPBACK}:{free_port()}"
         settings = _GLOBALS.format(address=_LOOPBACK, sip_port=self.sip_port, children=self._children)
         script = self._script.replace(RPC, str(path) if self._unix else self.rpc)
         (self._folder / "kamailio.cfg").write_text(settings + script)
@@ -237,10 +239,3 @@ def _options(uri: str, call_id: int, port: int) -> bytes:
         "\r\n",
     )
     return "\r\n".join(lines).encode()
-
-
-def _free_port() -> int:
-    with closing(socket.socket(type=socket.SOCK_DGRAM)) as free:
-        free.bind((_LOOPBACK, 0))
-        port: int = free.getsockname()[1]
-        return port

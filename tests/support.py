@@ -1,6 +1,7 @@
 """Parts that several tests are made of: a configuration on top of a lab, a client of the PDB face."""
 
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -32,6 +33,13 @@ elsewhere        A     198.51.100.7
 def free_endpoint(address: str = "127.0.0.1") -> Endpoint:
     """A port that the kernel chooses."""
     return Endpoint(address, 0)
+
+
+def free_port() -> int:
+    """A UDP port of loopback that nobody has now: for what is there, gone, and there again."""
+    with socket.socket(type=socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def config_on(lab: Lab, **sections: Any) -> Config:
