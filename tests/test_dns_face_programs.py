@@ -15,7 +15,7 @@ import trio
 from fastvhost.config import Endpoint
 from fastvhost.service import Service, open_service
 from tests.support import ZONE, config_on, free_endpoint
-from tests.unbound_server import running_unbound
+from tests.unbound_server import running_unbound, stub_zone
 from tools.dnslab import Effect, Fault, open_lab
 
 HOSTED, NODATA, NXDOMAIN, SERVFAIL = ("NOERROR", 1), ("NOERROR", 0), ("NXDOMAIN", 0), ("SERVFAIL", 0)
@@ -90,7 +90,7 @@ async def test_dnsperf_loses_nothing_and_warns_of_nothing(tmp_path: Path, option
 @pytest.mark.parametrize("minimise", [False, True])
 async def test_resolver_in_between_gives_the_same_answers(minimise: bool) -> None:
     async with serving(answer_within=1.0) as (_, server):
-        with running_unbound("vhost.internal", server, minimise=minimise) as unbound:
+        with running_unbound(stub_zone("vhost.internal", server, minimise=minimise)) as unbound:
 
             async def ask(host: str, rtype: str = "A") -> tuple[str, int]:
                 query = dns.message.make_query(f"{host}.vhost.internal".lstrip("."), rtype, use_edns=0)
@@ -130,7 +130,7 @@ async def test_resolver_in_between_gives_the_same_answers(minimise: bool) -> Non
 @pytest.mark.server("unbound")
 async def test_resolver_that_minimises_finds_a_literal_that_nobody_asked_for_before() -> None:
     async with serving(answer_within=1.0) as (service, server):
-        with running_unbound("vhost.internal", server, minimise=True) as unbound:
+        with running_unbound(stub_zone("vhost.internal", server, minimise=True)) as unbound:
             query = dns.message.make_query("203.0.113.10.vhost.internal", "A")
             reply = await dns.asyncquery.udp(query, unbound.address, port=unbound.port, timeout=30)
         (record,) = reply.answer

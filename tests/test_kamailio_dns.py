@@ -1,17 +1,12 @@
 """Kamailio asking over DNS, by the lines of docs/kamailio.md, through a real Unbound on port 53."""
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-import dns.exception
-import dns.message
-import dns.query
 import pytest
 import trio
 
-from fastvhost.config import Endpoint, Listen
+from fastvhost.config import Endpoint
 from fastvhost.config_file import parse_config
 from fastvhost.service import open_service
 from tests.documents import documented_block
@@ -19,72 +14,41 @@ from tests.kamailio_server import Kamailio, running_kamailio
 from tests.own_network import in_own_network, run_in_own_network
 from tests.support import ZONE, config_on, until_true
 from tests.test_kamailio_docs import ROUTE, WITHOUT_ANSWER, block, statuses
+from tests.unbound_server import running_unbound
 from tools.dnslab import Effect, Fault, open_lab
 
 RESOLVER = "127.0.0.1"
 DAEMON = Endpoint("127.0.0.1", 5381)
 
-UNBOUND = """
-server:
-    interface: {resolver}
-    chroot: ""
-    username: ""
-    directory: "{folder}"
-    pidfile: ""
-    use-syslog: no
-    num-threads: 1
-"""
-
 STATUS = {
     "hosted.example": 200,
     "HOSTED.example": 200,
     "203.0.113.10": 200,
+    "[2001:db8::10]": 503,
     "elsewhere.example": 503,
     "broken.example": 503,
     "foo_bar.example": 503,
 }
 
 
-@contextmanager
-def running_unbound(folder: Path) -> Iterator[None]:
-    """The documented lines on port 53, until the end of the block."""
-    config = folder / "unbound.conf"
-    config.write_text(
-        UNBOUND.format(resolver=RESOLVER, folder=folder) + documented_block("docs/kamailio.md", "unbound")
-    )
-    with (folder / "unbound.log").open("wb") as log:
-        process = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", config], stdout=log, stderr=log)
-    try:
-        for _ in range(100):
-            with suppress(OSError, dns.exception.Timeout):
-                dns.query.udp(dns.message.make_query("version.bind", "TXT", "CH"), RESOLVER, timeout=0.1)
-                break
-            assert process.poll() is None, (folder / "unbound.log").read_text()
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
 @pytest.mark.server("kamailio", "unbound", "unshare")
-@pytest.mark.skipif("dns" not in Listen.__slots__, reason="there is no DNS face yet")
 def test_dns_lines_answer_and_without_daemon_do_as_told(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if in_own_network():
-        trio.run(check_dns_lines, tmp_path)
+        trio.run(check_dns_lines)
     else:
         run_in_own_network(request.node.nodeid, folder=tmp_path, resolver=RESOLVER)
 
 
-async def check_dns_lines(folder: Path) -> None:
+async def check_dns_lines() -> None:
     """Both policies side by side, since each request without a daemon takes Unbound seconds."""
     always = documented_block("docs/kamailio.md", "alive")
     domains = parse_config(f'[own]\nnames = ["sip.example"]\n{always}', name="docs/kamailio.md").domains
     async with AsyncExitStack() as stack:
         lab = await stack.enter_async_context(open_lab([ZONE], unknown="nxdomain"))
         lab.faults = [Fault(effect=Effect.SERVFAIL, name="broken.example")]
-        stack.enter_context(running_unbound(folder))
+        stack.enter_context(running_unbound(documented_block("docs/kamailio.md", "unbound"), port=53))
         kamailios = {}
         for policy in WITHOUT_ANSWER:
             script = block("replies", policy) + block("dns") + ROUTE

@@ -1,4 +1,4 @@
-"""A real Unbound on loopback that asks one server for one zone, for as long as a block lasts."""
+"""A real Unbound on loopback with whatever lines a test has, for as long as a block lasts."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ import dns.rcode
 
 from fastvhost.config import Endpoint
 
-__all__ = ["UnboundError", "running_unbound"]
+__all__ = ["UnboundError", "running_unbound", "stub_zone"]
 
 _LOOPBACK = "127.0.0.1"
 _POLLS = 100
@@ -27,8 +27,8 @@ class UnboundError(Exception):
 
 
 @contextmanager
-def running_unbound(zone: str, server: Endpoint, *, minimise: bool) -> Iterator[Endpoint]:
-    """Resolve names of `zone` by `server` on a free port of loopback; entering blocks until it answers.
+def running_unbound(lines: str, *, port: int = 0) -> Iterator[Endpoint]:
+    """Resolve by `lines` of unbound.conf on a port of loopback, 0 for a free one; blocks until it answers.
 
     Raises:
         UnboundError: it ended, or did not answer in some ten seconds.
@@ -38,9 +38,9 @@ def running_unbound(zone: str, server: Endpoint, *, minimise: bool) -> Iterator[
         raise UnboundError("unbound is not installed")
     with tempfile.TemporaryDirectory(prefix="fastvhost-unbound-") as name:
         directory = Path(name)
-        endpoint = Endpoint(_LOOPBACK, _free_port())
+        endpoint = Endpoint(_LOOPBACK, port or _free_port())
         config = directory / "unbound.conf"
-        config.write_text(_config(directory, endpoint, zone, server, minimise=minimise))
+        config.write_text(_globals(directory, endpoint) + lines)
         with (directory / "log").open("wb") as log:
             process = subprocess.Popen(
                 [unbound, "-d", "-p", "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -58,8 +58,23 @@ def running_unbound(zone: str, server: Endpoint, *, minimise: bool) -> Iterator[
                     process.wait()
 
 
-def _config(directory: Path, endpoint: Endpoint, zone: str, server: Endpoint, *, minimise: bool) -> str:
-    """What docs/protocol.md shows, and what lets it run here."""
+def stub_zone(zone: str, server: Endpoint, *, minimise: bool) -> str:
+    """What docs/protocol.md shows, with or without name minimisation."""
+    return f"""\
+server:
+    qname-minimisation: {"yes" if minimise else "no"}
+    harden-below-nxdomain: yes
+    do-not-query-localhost: no
+    domain-insecure: "{zone}"
+    local-zone: "{zone}" nodefault
+    ede: yes
+stub-zone:
+    name: "{zone}"
+    stub-addr: {server.address}@{server.port}
+"""
+
+
+def _globals(directory: Path, endpoint: Endpoint) -> str:
     return f"""\
 server:
     interface: {endpoint.address}
@@ -71,18 +86,9 @@ server:
     use-syslog: no
     verbosity: 1
     num-threads: 1
-    qname-minimisation: {"yes" if minimise else "no"}
-    harden-below-nxdomain: yes
-    do-not-query-localhost: no
-    domain-insecure: "{zone}"
-    local-zone: "{zone}" nodefault
     module-config: "iterator"
-    ede: yes
 remote-control:
     control-enable: no
-stub-zone:
-    name: "{zone}"
-    stub-addr: {server.address}@{server.port}
 """
 
 
