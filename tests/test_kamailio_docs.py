@@ -142,6 +142,24 @@ async def test_pdb_lines_ask_for_what_the_table_lacks_and_without_daemon_do_as_t
 
 
 @pytest.mark.server("kamailio")
+async def test_pdb_lines_with_two_daemons_lose_nothing_while_either_is_gone(tmp_path: Path) -> None:
+    create_tables(tmp_path / "fastvhost.db")
+    ports = [free_port(), free_port()]
+    one = 'modparam("pdb", "server", "127.0.0.1:5380")\n'
+    script = (block("replies") + block("pdb")).replace(one, block("two daemons"))
+    script = placed(script, ports[0], tmp_path).replace("5390", str(ports[1])) + ROUTE
+    expected = {"hosted.example": 200, "elsewhere.example": 404}
+    async with open_lab([ZONE]) as lab:
+        with running_kamailio(script) as kamailio:
+            async with open_service(config_at(lab, ports[0])):
+                async with open_service(config_at(lab, ports[1])):
+                    assert await statuses(kamailio, expected) == expected
+                assert await statuses(kamailio, expected) == expected
+            async with open_service(config_at(lab, ports[1])):
+                assert await statuses(kamailio, expected) == expected
+
+
+@pytest.mark.server("kamailio")
 @either_policy
 async def test_htable_lines_outlive_the_daemon(policy: str, tmp_path: Path) -> None:
     port = free_port()
