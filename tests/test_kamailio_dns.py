@@ -10,10 +10,10 @@ from fastvhost.config import Endpoint
 from fastvhost.config_file import parse_config
 from fastvhost.service import open_service
 from tests.documents import documented_block
-from tests.kamailio_server import Kamailio, running_kamailio
+from tests.kamailio_server import running_kamailio
 from tests.own_network import in_own_network, run_in_own_network
-from tests.support import ZONE, config_on, until_true
-from tests.test_kamailio_docs import ROUTE, WITHOUT_ANSWER, block, statuses
+from tests.support import ZONE, config_on
+from tests.test_kamailio_docs import ROUTE, WITHOUT_ANSWER, block, until_statuses
 from tests.unbound_server import running_unbound
 from tools.dnslab import Effect, Fault, open_lab
 
@@ -55,16 +55,9 @@ async def check_dns_lines() -> None:
             kamailios[policy] = stack.enter_context(running_kamailio(script))
         async with open_service(config_on(lab, listen={"dns": DAEMON}, domains={"always": domains.always})):
             for kamailio in kamailios.values():
-                assert await statuses(kamailio, STATUS) == STATUS
+                await until_statuses(kamailio, STATUS)
         async with trio.open_nursery() as nursery:
             for policy, kamailio in kamailios.items():
+                # Until the name of the next second is asked for, the daemon seems to be there.
                 without = {"hosted.example": 200, "address.example": WITHOUT_ANSWER[policy]}
                 nursery.start_soon(until_statuses, kamailio, without)
-
-
-async def until_statuses(kamailio: Kamailio, expected: dict[str, int]) -> None:
-    async def has_come() -> bool:
-        return await statuses(kamailio, expected) == expected
-
-    # Until the name of the next second is asked for, the daemon seems to be there.
-    await until_true(has_come, within=60.0)
