@@ -22,7 +22,8 @@ pytestmark = pytest.mark.server("sipp", "kamailio", "knotd")
 
 def config(dns: object) -> str:
     return (
-        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\n[dns]\nservers = ["{dns}"]\n'
+        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\n'
+        f'[dns]\nservers = ["{dns}"]\n'
         "[domains]\nstore = ''\n"
     )
 
