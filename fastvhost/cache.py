@@ -78,13 +78,19 @@ class VerdictCache:
         return self._hosted.get(host)
 
     def unknown(self, host: str, now: float) -> Verdict | None:
-        """The NOT_HOSTED or UNDETERMINED verdict that holds for `host` at `now`."""
+        """The verdict that holds for `host` at `now`: NOT_HOSTED, UNDETERMINED, or HOSTED apart."""
         verdict = self._unknown.ask(host)
         return verdict if verdict is not None and now < verdict.expires else None
 
+    def was_denied(self, host: str) -> bool:
+        """Whether the last that is remembered of `host`, however old, is that it is NOT_HOSTED."""
+        verdict = self._unknown.peek(host)
+        return verdict is not None and verdict.kind is VerdictKind.NOT_HOSTED
+
     def doubts(self, host: str) -> bool:
         """Whether what is remembered of `host`, however old, is that it is not HOSTED, or that DNS failed."""
-        return self._unknown.peek(host) is not None
+        verdict = self._unknown.peek(host)
+        return verdict is not None and verdict.kind is not VerdictKind.HOSTED
 
     def forget(self, host: str) -> None:
         """Know nothing of `host` any more."""
@@ -96,10 +102,16 @@ class VerdictCache:
         """Entries in the hosted and in the unknown part, those past their time included."""
         return len(self._hosted), len(self._unknown)
 
-    def settle(self, host: str, finding: Finding, now: float) -> Verdict:
-        """Keep what a walk found and return the verdict that its askers get."""
+    def settle(self, host: str, finding: Finding, now: float, *, apart: bool = False) -> Verdict:
+        """Keep what a walk found and return the verdict that its askers get.
+
+        `apart`: unless it was a hosted one before, `host` is kept among the unknown also when it is HOSTED,
+        so that it pushes out none of the hosted.
+        """
         self._retractions.retract(host)
         match finding.kind:
+            case VerdictKind.HOSTED if apart and host not in self._hosted:
+                return self._keep_unknown(host, finding, _clamped(finding.ttl, self._limits.hosted_ttl), now)
             case VerdictKind.HOSTED:
                 return self._keep_hosted(host, finding, now)
             case VerdictKind.NOT_HOSTED:

@@ -20,6 +20,7 @@ from fastvhost.domains.table import DomainTable
 from fastvhost.host import Address, DomainName, Malformed, parse_host
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.model import Finding, Verdict, VerdictKind
+from fastvhost.wildcards import Wildcards
 
 __all__ = ["Confirm", "Lookup", "LookupCounters", "Walk"]
 
@@ -86,9 +87,10 @@ class LookupCounters:
 class Lookup:
     """Decides hosts; owns the flights that it starts in `nursery`.
 
-    `found_hosted` is told of each host that DNS says is ours; it must neither block nor raise. `confirm`
-    has the second say on a host that is remembered as something else; None: the first look is believed.
-    `denied` has the finding on a host that is proved not to be there without asking.
+    `found_hosted` is told of each host that DNS says is ours, other than those below one of `wildcards`; it
+    must neither block nor raise. `confirm` has the second say on a host that is remembered as something else;
+    None: the first look is believed. `denied` has the finding on a host that is proved not to be there
+    without asking.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Lookup:
         confirm: Confirm | None = None,
         found_hosted: Callable[[str, Finding], None] | None = None,
         denied: Callable[[str, float], Finding | None] | None = None,
+        wildcards: Wildcards | None = None,
     ) -> None:
         self._own = config.own
         self._literal_ttls = (config.cache.hosted_ttl[1], config.cache.not_hosted_ttl[1])
@@ -116,6 +119,7 @@ class Lookup:
         self._nursery = nursery
         self._found_hosted = found_hosted
         self._denied = denied
+        self._wildcards = wildcards
         limits = config.limits
         # Apart, so that no number of unknown hosts can keep a known one from being looked up.
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
@@ -159,7 +163,7 @@ class Lookup:
             case DomainName(host):
                 recalled = self._recall(host, now) if by_suffix or host != raw else None
                 if recalled is None:
-                    return self._unknown(host, source, now)
+                    return self._promise(self._unknown(host, source, now), host, now)
                 if source is not None:
                     self._establish(source, recalled, now)
                 return recalled
@@ -189,7 +193,8 @@ class Lookup:
         if entry is not None and entry.verdict is verdict:
             # After a walk that failed, the next one may be due only after the end of the verdict.
             return min(entry.refresh_at, verdict.expires, now + _STANDS_SECONDS)
-        if self._cache.unknown(host, now) is verdict:
+        # A name below a wildcard ends with it, and shall not take the place of a domain's reply.
+        if verdict.kind is not VerdictKind.HOSTED and self._cache.unknown(host, now) is verdict:
             return min(verdict.expires, now + _STANDS_SECONDS)
         return now
 
@@ -252,14 +257,14 @@ class Lookup:
         if entry is not None and now < entry.stale_until:
             return self._recall_hosted(entry, now)
         unknown = self._cache.unknown(host, now)
-        if unknown is not None:
+        if unknown is not None and (unknown.kind is not VerdictKind.HOSTED or self._is_apart(host, now)):
             self.counters.hits_unknown += 1
-            return unknown
+            return self._presumed(unknown, now)
         flight = self._flights.find(host)
         # Without an entry: it was pushed out of the cache while its host was being looked up again.
         if flight is None and (entry is not None or self._refreshes.find(host) is not None):
             flight = self._refresh(host, _undecided(VerdictKind.PENDING, host, "looking again", now), now)
-        return None if flight is None else self._joinable(flight, now)
+        return None if flight is None else self._promise(self._joinable(flight, now), host, now)
 
     def _recall_hosted(self, entry: HostedEntry, now: float) -> Verdict | Flight:
         fresh = now < entry.verdict.expires
@@ -355,6 +360,27 @@ class Lookup:
         self.counters.joined += 1
         return flight
 
+    def _promise(self, decided: Verdict | Flight, host: str, now: float) -> Verdict | Flight:
+        """What an unknown host's asker gets, with what a wildcard above `host` says until DNS has spoken."""
+        if isinstance(decided, Verdict):
+            return self._presumed(decided, now)
+        if self._wildcards is not None:
+            pending = _undecided(VerdictKind.PENDING, host, "looking", now)
+            decided.provisional = self._presumed(pending, now)
+        return decided
+
+    def _presumed(self, verdict: Verdict, now: float) -> Verdict:
+        """`verdict`; where DNS has not said what its host is, what a wildcard above says, if there is one."""
+        if self._wildcards is None or verdict.kind in (VerdictKind.HOSTED, VerdictKind.NOT_HOSTED):
+            return verdict
+        if self._cache.was_denied(verdict.host):
+            return verdict  # it has records of its own, or had when DNS last said
+        return self._wildcards.presumed(verdict.host, now) or verdict
+
+    def _is_apart(self, host: str, now: float) -> bool:
+        """Whether `host` is one of the endless many that a wildcard makes, as far as we know."""
+        return self._wildcards is not None and self._wildcards.above(host, now)
+
     def _literal(self, address: Address, now: float) -> Verdict:
         """An address is ours or it is not; DNS has no say in it."""
         ours = self._own.has_address(address)
@@ -388,9 +414,7 @@ class Lookup:
             _note_pace(flights, flight.zone, finding, started)
             if finding.kind is VerdictKind.HOSTED and self._confirm and self._cache.doubts(flight.host):
                 finding = self._second_say(await self._confirm(flight.host, known=admitted_at is None))
-            verdict = self._cache.settle(flight.host, finding, trio.current_time())
-            if finding.kind is VerdictKind.HOSTED and self._found_hosted is not None:
-                self._found_hosted(flight.host, finding)
+            verdict = self._keep(flight.host, finding, trio.current_time())
         except Exception:  # noqa: BLE001 - a fault of ours in one walk must not take the daemon down
             self._log_fault(flight.host)
             fault = Finding(kind=VerdictKind.UNDETERMINED, ttl=0.0, reason="internal fault; see the log")
@@ -411,6 +435,17 @@ class Lookup:
             case _:
                 self.counters.flips_refuted += 1
                 return replace(finding, reason=f"ours at first sight, not at the second: {finding.reason}")
+
+    def _keep(self, host: str, finding: Finding, now: float) -> Verdict:
+        """Take in what a walk found; return what its askers get."""
+        apart = self._is_apart(host, now)
+        verdict = self._cache.settle(host, finding, now, apart=apart)
+        if finding.kind is VerdictKind.HOSTED and not apart:
+            if self._wildcards is not None:
+                self._wildcards.note(host, now)
+            if self._found_hosted is not None:
+                self._found_hosted(host, finding)
+        return self._presumed(verdict, now)
 
     def _log_fault(self, host: str) -> None:
         """The traceback, once a minute: a host that provokes one can be asked for at any rate."""

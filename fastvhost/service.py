@@ -27,11 +27,13 @@ from fastvhost.faces.udp import bind_udp
 from fastvhost.host import parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
+from fastvhost.probing import probing_in
 from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 from fastvhost.retractions import Retractions
+from fastvhost.wildcards import Wildcards
 from fastvhost.zone_cut import registrable_domain_reader
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Service:
         lookup: Lookup,
         cache: VerdictCache,
         upstream: Upstream,
+        wildcards: Wildcards,
         faces: Mapping[str, Face],
         denial: ProvenDenial,
         keeper: "Keeper | None",
@@ -61,6 +64,7 @@ class Service:
         self._lookup = lookup
         self._cache = cache
         self._upstream = upstream
+        self._wildcards = wildcards
         self._faces = faces
         self._denial = denial
         self._keeper = keeper
@@ -123,6 +127,7 @@ class Service:
             "cache": {"hosted_entries": hosted, "unknown_entries": unknown},
             "upstream": upstream.integers(),
             "upstream.outcome": upstream.outcomes,
+            "wildcards": self._wildcards.counts(),
             **{name: face.counts() for name, face in self._faces.items()},
             "denial": {**asdict(self._denial.counters), **self._denial.sizes()},
             "domains": {} if self._keeper is None else self._keeper.counts(),
@@ -175,6 +180,9 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
             await resources.enter_async_context(keeper.open())
         # From the inside out: requests end first, then flights land, then nothing is owed any more.
         deadlines = await resources.enter_async_context(trio.open_nursery())
+        wildcards = Wildcards(
+            config, registrable_domain=registrable_domain, probe=probing_in(deadlines, walker.check)
+        )
         async with trio.open_nursery() as flights:
             lookup = Lookup(
                 config,
@@ -185,6 +193,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 confirm=walker.confirm,
                 nursery=flights,
                 found_hosted=keeper.found if keeper else None,
+                wildcards=wildcards,
                 denied=walker.denied if config.dns.trusted else None,
             )
             faces: dict[str, Face] = {}
@@ -210,6 +219,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                     lookup=lookup,
                     cache=cache,
                     upstream=upstream,
+                    wildcards=wildcards,
                     faces=faces,
                     denial=walker.denial,
                     keeper=keeper,

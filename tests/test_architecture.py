@@ -31,6 +31,7 @@ CORE = frozenset(
         "cache",
         "coalesce",
         "slow_zones",
+        "wildcards",
     }
 )
 
@@ -54,7 +55,9 @@ LAYERS: Mapping[str, Layer] = {
     "resolve": Layer(modules=frozenset({"resolve"}), may_import=CORE | {"resolve"}),
     "domains": Layer(modules=frozenset({"domains"}), may_import=CORE | {"domains"}),
     "lookup": Layer(
-        modules=frozenset({"lookup"}), may_import=CORE | {"domains"}, never=frozenset({"socket", "dns"})
+        modules=frozenset({"lookup", "probing"}),
+        may_import=CORE | {"domains"},
+        never=frozenset({"socket", "dns"}),
     ),
     "faces": Layer(modules=frozenset({"faces"}), may_import=CORE | {"lookup", "faces"}),
     "service": Layer(modules=frozenset({"service"}), may_import=frozenset({"*"}), never=TOP),

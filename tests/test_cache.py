@@ -304,6 +304,47 @@ def test_settle_more_hosts_than_entries_holds_the_bound(finding: Finding, hosts:
     assert sum(verdicts.sizes()) == held
 
 
+def test_was_denied_however_long_ago_until_something_else_was_found() -> None:
+    verdicts = cache()
+    assert not verdicts.was_denied(HOST)
+    verdicts.settle(HOST, not_hosted(5.0), 0.0)
+    assert verdicts.unknown(HOST, 1e6) is None
+    assert verdicts.was_denied(HOST)
+    for finding in (FAILED, hosted()):
+        verdicts.settle(HOST, not_hosted(), 0.0)
+        verdicts.settle(HOST, finding, 0.0)
+        assert not verdicts.was_denied(HOST)
+
+
+def test_settle_apart_hosted_is_kept_among_the_unknown_for_a_hosted_ttl_and_pushes_out_no_hosted() -> None:
+    verdicts = cache(hosted_entries=1)
+    verdicts.settle("known.test", hosted(), 0.0)
+    for number in range(10):
+        verdict = verdicts.settle(f"h{number}.test", hosted(7_200.0), 0.0, apart=True)
+        assert verdict.expires == 7_200.0
+        assert verdicts.unknown(f"h{number}.test", 7_199.0) == as_kept(verdict)
+        assert verdicts.hosted(f"h{number}.test") is None
+    assert verdicts.hosted("known.test") is not None
+    assert verdicts.sizes() == (1, 10)
+
+
+def test_settle_apart_host_that_was_hosted_stays_hosted() -> None:
+    verdicts = cache()
+    verdicts.settle(HOST, hosted(), 0.0)
+    verdicts.settle(HOST, hosted(), 50.0, apart=True)
+    entry = verdicts.hosted(HOST)
+    assert entry is not None
+    assert entry.verdict.expires == 150.0
+    assert verdicts.sizes() == (1, 0)
+
+
+@pytest.mark.parametrize("finding", [not_hosted(), FAILED], ids=["not hosted", "failed"])
+def test_settle_apart_what_is_not_hosted_is_kept_as_ever(finding: Finding) -> None:
+    apart, plain = cache(), cache()
+    assert apart.settle(HOST, finding, 0.0, apart=True) == plain.settle(HOST, finding, 0.0)
+    assert apart.unknown(HOST, 0.5) == plain.unknown(HOST, 0.5)
+
+
 def test_settle_at_the_bound_pushes_out_the_host_asked_for_longest_ago() -> None:
     verdicts = cache(hosted_entries=2, unknown_entries=2)
     for finding in (hosted(), not_hosted()):

@@ -240,17 +240,31 @@ def due_now(folder: Path, **changes: float) -> None:
     put(folder, replace(known(folder), next_check=1.0, **changes))
 
 
-async def test_quota_of_a_zone_is_kept_and_hosted_is_still_answered(tmp_path: Path) -> None:
-    wildcard = parse_zone("$ORIGIN wild.test.\n$TTL 60\n@ SOA ns h 1 2 3 4 60\n@ NS ns\n* A 203.0.113.10\n")
-    settings = {"learn_per_zone": 3}
-    zones = [ZONE, wildcard]
-    async with open_lab(zones) as lab, open_service(config(lab, tmp_path, domains=settings)) as service:
+@pytest.mark.parametrize(
+    ("quota", "told"),
+    [
+        ("learn_per_zone", "many.test has 3 learned names, the most that learn_per_zone allows"),
+        ("learn_most", "3 learned names, the most that domains.learn_most allows"),
+    ],
+)
+async def test_at_the_quota_hosted_is_still_answered_nothing_stored_and_the_operator_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, quota: str, told: str
+) -> None:
+    names = "\n".join(f"h{number} A 203.0.113.10" for number in range(6))
+    many = parse_zone(f"$ORIGIN many.test.\n$TTL 60\n@ SOA ns h 1 2 3 4 60\n@ NS ns\n{names}\n")
+    settings = {quota: 3}
+    async with open_lab([many]) as lab, open_service(config(lab, tmp_path, domains=settings)) as service:
         for number in range(6):
-            assert (await service.lookup(f"h{number}.wild.test")).kind is VerdictKind.HOSTED
+            assert (await service.lookup(f"h{number}.many.test")).kind is VerdictKind.HOSTED
+            # While a wildcard is suspected nothing is learned.
+            await until(lambda: service.counters()["wildcards.under_way"] == 0)
         await until(lambda: service.counters()["domains.learned"] == 3)
         await until(lambda: service.counters()["domains.queued"] == 0)
         assert service.counters()["domains.over_quota"] == 3
-    assert len(rows(tmp_path)) == 3
+        for number in range(6):
+            assert (await service.lookup(f"h{number}.many.test")).kind is VerdictKind.HOSTED
+    assert rows(tmp_path) == [("h0.many.test",), ("h1.many.test",), ("h2.many.test",)]
+    assert [entry.getMessage() for entry in caplog.records if "learned names" in entry.getMessage()] == [told]
 
 
 async def test_two_services_on_one_store_share_what_they_learn_without_duplicates(tmp_path: Path) -> None:

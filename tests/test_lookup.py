@@ -19,6 +19,7 @@ from fastvhost.host import Address
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.lookup import Confirm, Lookup
 from fastvhost.model import Finding, Verdict, VerdictKind
+from fastvhost.wildcards import Wildcards
 from tests.support import as_kept
 
 HOST = "example.com"
@@ -68,6 +69,7 @@ class World:
         denied: Callable[[str, float], Finding | None] | None = None,
         confirm: Confirm | None = None,
         found_hosted: Callable[[str, Finding], None] | None = None,
+        wildcards: Wildcards | None = None,
     ) -> None:
         config = Config(
             own=own or Own(addresses=(ip_network("192.0.2.10"),)),
@@ -92,6 +94,7 @@ class World:
             found_hosted=found_hosted,
             nursery=nursery,
             denied=denied,
+            wildcards=wildcards,
         )
         self.counters = self.lookup.counters
 
