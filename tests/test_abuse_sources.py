@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import trio
 
+from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
@@ -147,8 +148,8 @@ async def test_unlisted_clients_are_dropped_unread_and_remembered_nowhere() -> N
         config = config_on(lab, listen={"allow": (ip_network("127.0.0.1"),)})
         async with open_service(config) as service:
             assert service.pdb_endpoint is not None
-            pdb = service._pdb
-            assert pdb is not None
+            pdb = service._faces["pdb"]
+            assert isinstance(pdb, PdbFace)
             for number in range(2_000):
                 with PdbClient(service.pdb_endpoint) as stranger:
                     await stranger.socket.bind((f"127.1.{number >> 8}.{number & 255}", 0))
@@ -159,15 +160,15 @@ async def test_unlisted_clients_are_dropped_unread_and_remembered_nowhere() -> N
             counters = service.counters()
             assert counters["pdb.not_pdb"] == 0
             assert counters["pdb.sent"] == counters["lookup.literals"] == 1
-            assert pdb.datagrams._allowed_before == {"127.0.0.1"}
+            assert pdb.datagrams._allowed_before == {IPv4Address("127.0.0.1").packed}
             assert lab.total == 0
 
 
 async def test_allowed_clients_beyond_those_remembered_are_answered_and_memory_is_bounded() -> None:
     async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
         assert service.pdb_endpoint is not None
-        pdb = service._pdb
-        assert pdb is not None
+        pdb = service._faces["pdb"]
+        assert isinstance(pdb, PdbFace)
         most = 0
         for number in range(5_000):
             with PdbClient(service.pdb_endpoint) as client:
