@@ -164,7 +164,7 @@ class _Reader:
                 raise MalformedMessageError("an SOA record of a wrong length")
             message.soas.append(Soa(zone=owner, ttl=ttl, minimum=minimum))
         elif rdtype == _NSEC and len(message.nsecs) < MAX_NSECS:
-            next_name, types = self._name(), self._types(end)
+            next_name, types = self._uncompressed_name(), self._types(end)
             nsec = Nsec(owner=owner, next_name=next_name, types=types, ttl=ttl, signatures=frozenset())
             message.nsecs.append(nsec)
         elif rdtype == _RRSIG:
@@ -172,7 +172,7 @@ class _Reader:
         self._at = end
 
     def _types(self, end: int) -> frozenset[int]:
-        """RFC 4034 section 4.1.2: windows of 256 types each, in ascending order."""
+        """RFC 4034 section 4.1.2: windows of 256 types each, ascending, without zeros at their ends."""
         types: set[int] = set()
         last = -1
         while self._at < end:
@@ -181,6 +181,8 @@ class _Reader:
             self._at = start + length
             if window <= last or not 0 < length <= _MAX_BITMAP or self._at > end:
                 raise MalformedMessageError("an NSEC record with a damaged bitmap")
+            if self._octets[self._at - 1] == 0:
+                raise MalformedMessageError("an NSEC record with zeros at the end of its bitmap")
             last = window
             if window == 0:  # every type that is kept is there
                 bitmap = int.from_bytes(self._octets[start : self._at].ljust(_MAX_BITMAP, b"\0"), "big")
@@ -194,7 +196,7 @@ class _Reader:
         covered, _, labels, *_ = _SIGNATURE.unpack_from(self._octets, self._at)
         if covered == _NSEC:
             self._at += _SIGNATURE.size
-            signer = self._name()
+            signer = self._uncompressed_name()
             if self._at > end:
                 raise MalformedMessageError("an RRSIG record of a wrong length")
             self._signatures.setdefault(owner, set()).add((signer, labels))
@@ -283,7 +285,11 @@ class _Reader:
         self._at = start + 2
         return name
 
-    def _labels(self, at: int) -> str:
+    def _uncompressed_name(self) -> str:
+        """One that its sender must not compress (RFC 4034 sections 3.1.7 and 4.1.1)."""
+        return self._labels(self._at, most_pointers=0)
+
+    def _labels(self, at: int, *, most_pointers: int = _MAX_POINTERS) -> str:
         """Follow labels and pointers, which must lead to a prior name (RFC 1035 section 4.1.4): all end."""
         octets = self._octets
         labels: list[str] = []
@@ -297,8 +303,8 @@ class _Reader:
                 if target >= start:
                     raise MalformedMessageError("a pointer that does not lead backwards")
                 pointers += 1
-                if pointers > _MAX_POINTERS:
-                    raise MalformedMessageError(f"a name of over {_MAX_POINTERS} pointers")
+                if pointers > most_pointers:
+                    raise MalformedMessageError(f"a name of over {most_pointers} pointers")
                 end = end or at + 2
                 at, start, stop = target, target, start
                 continue
