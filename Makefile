@@ -3,6 +3,7 @@
 #   make run             the main job on a lab DNS server, then serve until Ctrl-C; ONCE=1 ends after the show
 #   make test            every test; as root on Debian it installs the servers that tests need
 #   make check           ruff, mypy --strict, formatting
+#   make fuzz            every reader of strangers' octets, FUZZ_SECONDS=600 in all
 #   make bench           micro-benchmarks and a load figure, into bench/results/
 #   make bench-domains   a million known domains: start, memory, answers
 #   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
@@ -15,7 +16,9 @@ PYTHON ?= python3
 VENV := .venv/.synced
 RUN := .venv/bin/python
 
-.PHONY: run test check format bench bench-domains bench-proxies clean
+FUZZ_SECONDS ?= 600
+
+.PHONY: run test check format fuzz bench bench-domains bench-proxies clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -34,6 +37,9 @@ format: $(VENV)
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
+fuzz: $(VENV)
+	$(RUN) -m tools.fuzz --seconds $(FUZZ_SECONDS)
+
 bench: $(VENV)
 	@mkdir -p bench/results
 	$(RUN) -m pytest bench --benchmark-enable --benchmark-only --benchmark-json=bench/results/micro.json
@@ -49,7 +55,7 @@ bench-proxies: $(VENV)
 	$(RUN) -m bench.proxies --output bench/results/proxies.json
 
 clean:
-	rm -rf .venv .uv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
+	rm -rf .venv .uv .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
 
 # The virtual environment, exactly as uv.lock says, and the compiled form of the hot path where there is a compiler.
 $(VENV): pyproject.toml uv.lock tools/uv tools/compile_batch.py fastvhost/faces/batch.c

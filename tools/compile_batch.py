@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ LIBRARY = SOURCE.with_name("libbatch.so")
 _FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 
-def compile_batch(library: Path = LIBRARY) -> str | None:
-    """Make the library; or return in one line why there is none, and leave none."""
+def compile_batch(library: Path = LIBRARY, more: Sequence[str] = ()) -> str | None:
+    """Make the library, with `more` flags; or return in one line why there is none, and leave none."""
     made = library.with_suffix(f".{os.getpid()}")
-    command = [*shlex.split(os.environ.get("CC", "cc")), *_FLAGS, "-o", str(made), str(SOURCE)]
+    command = [*shlex.split(os.environ.get("CC", "cc")), *_FLAGS, *more, "-o", str(made), str(SOURCE)]
     library.unlink(missing_ok=True)
     if not sys.platform.startswith("linux"):
         return "the compiled form is for Linux only"
