@@ -218,6 +218,14 @@ def test_name_seen_to_be_there_that_no_record_denies_changes_nothing_else(name: 
     assert len(zone) == 3 - (name == "g.example")
 
 
+def test_name_that_came_and_is_seen_to_be_there_ends_the_proof_from_before_it_came() -> None:
+    zone = zone_of(APEX, nsec("b.example", "g.example", A), nsec("c.example", "g.example", A))
+    assert proved(zone, "c.example") == "NODATA"
+    zone.forget(key_of("c.example"))
+    assert proved(zone, "c.example") is None
+    assert len(zone) == 0, "the apex, too, no longer proves that there is no wildcard"
+
+
 LABELS = st.sampled_from(["a", "b", "*", "-", "z"])
 NAMES = st.lists(LABELS, max_size=3).map(lambda labels: ".".join([*labels, "example"]))
 OWNERS = st.dictionaries(NAMES, st.sets(st.sampled_from([A, NAPTR])), max_size=6)

@@ -128,18 +128,19 @@ class NsecZone:
         return Proof(nxdomain=True, expires=min(closest.expires, source.expires), by=closest.text)
 
     def forget(self, name: Key) -> None:
-        """`name` has been seen to be there: believe no record any more by which it would not be."""
-        closest = self._at_or_before(name, float("-inf"))
-        if closest is None:
-            return
-        if closest.owner == name:
-            self._drop(name)
-        elif closest.covers(name):
-            # It may be there by a wildcard that was not there before.
-            wildcard = _wildcard_of(name, closest)
-            source = self._at_or_before(wildcard, float("-inf"))
-            if source is not None and source.covers(wildcard):
-                self._drop(source.owner)
+        """`name` has been seen to be there: believe no record any more by which it would not be.
+
+        There can be several: one from before the name came, beside those of its own.
+        """
+        while (closest := self._at_or_before(name, float("-inf"))) is not None:
+            if closest.owner != name:
+                if not closest.covers(name):
+                    return
+                # It may be there by a wildcard that was not there before.
+                wildcard = _wildcard_of(name, closest)
+                source = self._at_or_before(wildcard, float("-inf"))
+                if source is not None and source.covers(wildcard):
+                    self._drop(source.owner)
             self._drop(closest.owner)
 
     def _at_or_before(self, name: Key, now: float) -> _Range | None:
