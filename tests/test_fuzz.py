@@ -17,7 +17,7 @@ from tools.fuzz.seeds import seeds
 
 KEPT = [(name, path) for name in TARGETS for path in inputs_of(name)]
 ROOT = Path(__file__).parents[1]
-LARGEST_KEPT = 4_096
+LARGEST_KEPT = 4_300
 
 MUTATIONS = st.lists(
     st.tuples(st.integers(0, 700), st.integers(0, 8), st.binary(max_size=8)), min_size=1, max_size=4

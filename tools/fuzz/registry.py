@@ -30,6 +30,7 @@ class Target:
 TARGETS: Mapping[str, Target] = {
     "pdb": Target(module="tools.fuzz.pdb", max_octets=300),
     "dns": Target(module="tools.fuzz.dns_face", max_octets=700),
+    "evapi": Target(module="tools.fuzz.evapi", max_octets=4_300),
     "reply": Target(module="tools.fuzz.reply", max_octets=2_000),
     "host": Target(module="tools.fuzz.host", max_octets=300),
     "attributes": Target(module="tools.fuzz.attributes", max_octets=1_500),

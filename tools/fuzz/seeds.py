@@ -35,6 +35,7 @@ def seeds() -> Mapping[str, Mapping[str, bytes]]:
     return {
         "pdb": _pdb(),
         "dns": _dns(),
+        "evapi": _evapi(),
         "reply": _replies(),
         "host": _hosts(),
         "attributes": _attributes(),
@@ -98,6 +99,32 @@ def _dns() -> dict[str, bytes]:
         "chaos": dns.message.make_query("version.bind", "TXT", "CH", id=0).to_wire(),
         "edns-1": _query("example.com", use_edns=1),
     }
+
+
+def _evapi() -> dict[str, bytes]:
+    """The first octet tells where the stream is cut."""
+    plain = b'{"index":107,"label":290852203,"host":"example.com"}'
+    source = b'{"index":4294967295,"label":0,"host":"\\u00fc.example","source":"192.0.2.1"}'
+    twice = b'{"index":1,"label":2,"host":"a.example","index":3}'
+    unknown = b'{"index":1,"label":2,"host":"a.example","port":5060}'
+    return {
+        "host": b"\x05" + _netstring(plain),
+        "several": b"\x40" + _netstring(plain) + _netstring(source) + _netstring(b""),
+        "key-twice": b"\x01" + _netstring(twice),
+        "key-unknown": b"\x01" + _netstring(unknown),
+        "number-of-another-kind": b"\x01" + _netstring(b'{"index":true,"label":1e2,"host":""}'),
+        "not-utf-8": b"\x01" + _netstring(plain.replace(b"example", b"\xff\xc3")),
+        "nested": b"\x01" + _netstring(b"[" * 200),
+        "passed-over": b"\x0f" + b"4100:" + b"x" * 80,
+        "passed-over-whole": b"\x0f" + _netstring(b"x" * 4_097) + _netstring(plain),
+        "length-with-a-zero": b"\x01" + b"01:a,",
+        "length-too-long": b"\x01" + b"12345678:",
+        "no-comma": b"\x01" + b"1:ab",
+    }
+
+
+def _netstring(payload: bytes) -> bytes:
+    return b"%d:%b," % (len(payload), payload)
 
 
 def _reply(
