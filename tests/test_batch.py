@@ -229,6 +229,19 @@ def test_send_that_fails_is_counted_and_harms_nobody_else(rig: Rig) -> None:
     assert (counters.sent, counters.send_errors) == (1, 1)
 
 
+@pytest.mark.parametrize("id_at", IDS)
+def test_request_that_ends_with_its_id_or_within_is_not_repeated(form: type[Batch], id_at: int) -> None:
+    with rig_of(form, id_at=id_at) as rig:
+        rig.allow()
+        request = b"...."[:id_at] + b"ID"
+        reply = request + b"answer"
+        assert not rig.put(request, reply)
+        for length in range(len(request) + 1):
+            assert rig.ask(request[:length]) is None
+        assert rig.put(request + b"a", reply)
+        assert rig.ask(request + b"a") == reply
+
+
 @pytest.mark.parametrize("reply", [b"....IDb" * 1000, b"."])
 def test_reply_that_cannot_be_repeated_is_not_kept_by_the_compiled_form(reply: bytes) -> None:
     if not LIBRARY.exists():

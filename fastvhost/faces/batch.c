@@ -291,7 +291,8 @@ int32_t batch_put(batch *self, int32_t number, const uint8_t *key, uint32_t key_
                   uint32_t ttl_at1) {
     if (!self) return 0;
     batch_drop(self, number);
-    if (number < 0 || (uint32_t)number >= self->entries || kind >= KINDS || key_octets >= REQUEST ||
+    if (number < 0 || (uint32_t)number >= self->entries || kind >= KINDS ||
+        key_octets <= self->id_at || key_octets >= REQUEST ||
         reply_octets > REPLY || reply_octets < self->id_at + 2 || ttl_at0 + 4 > reply_octets ||
         ttl_at1 + 4 > reply_octets)
         return 0;

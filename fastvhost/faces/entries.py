@@ -88,7 +88,8 @@ class PythonEntries:
         """See `Entries`."""
         self.drop(number)
         reply = repeated.reply
-        if len(repeated.key) > MAX_KEY or len(reply) > MAX_REPLY:
+        # A key that ends with the id is also that of requests cut off within it.
+        if not self._id_at < len(repeated.key) <= MAX_KEY or len(reply) > MAX_REPLY:
             return False
         head, tail = reply[: self._id_at], reply[self._id_end :]
         self._keys[number] = repeated.key
