@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 import trio
 
+from fastvhost.config import Endpoint
 from fastvhost.limits import TOKEN_LIFE, Bucket
+from fastvhost.resolve.exchange import Sent
 from fastvhost.resolve.patience import Retries
 from fastvhost.resolve.slots import Slot, Slots
 
-__all__ = ["MAX_OCTETS", "MAX_QUERIES", "Account", "Lane", "Refusal"]
+__all__ = ["MAX_OCTETS", "MAX_QUERIES", "Account", "Lane", "Refusal", "UnderWay"]
 
 MAX_QUERIES = 24
 """Upstream queries of one walk, retries and TCP included: bounds the fan-out that a zone can cause
@@ -68,6 +70,15 @@ class Lane:
         return wait if self.spare is None else min(wait, self.spare.wait(now))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """The first query of a walk, sent before there was a task for the walk."""
+
+    server: Endpoint
+    sent: Sent
+    sent_at: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Account:
     """Paid from by `Upstream.query` before each datagram or connection."""
@@ -78,6 +89,8 @@ class Account:
     """The instant by which the walk must have ended."""
     prepaid_at: float | None = None
     """When the token is there that was taken for the first query as the walk was admitted; None: none was."""
+    under_way: UnderWay | None = None
+    """The first query where it was sent and paid for already; then `queries` counts it."""
     over_tcp: bool = False
     """Ask over TCP first, which nobody can forge who is not on the way."""
     queries: int = 0

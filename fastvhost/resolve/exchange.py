@@ -15,7 +15,7 @@ import trio
 
 from fastvhost.config import Endpoint
 
-__all__ = ["MAX_STRAYS", "Doubt", "LocalError", "exchange_tcp", "exchange_udp"]
+__all__ = ["MAX_STRAYS", "Doubt", "LocalError", "Sent", "exchange_tcp", "receive_udp", "send_udp"]
 
 _MAX_MESSAGE = 65_535
 
@@ -39,13 +39,32 @@ class LocalError(OSError):
     """No socket could be had (EMFILE, ENOBUFS …): no server is to blame."""
 
 
-async def exchange_udp(
-    server: Endpoint, query: Callable[[int], bytes], accepts: Accepts, stray: Callable[[], None]
-) -> bytes | Doubt:
-    """Send `query(id)` and wait for the datagram that `accepts`; each other one is a `stray`.
+class Sent:
+    """A query that is under way; whoever has it closes its socket."""
 
-    A forger who has found the port needs one more guess only, so at the first near miss it is over
-    (RFC 5452 section 9.3; BIND does the same): the question is then to be asked over TCP.
+    __slots__ = ("came", "message_id", "sock")
+
+    def __init__(self, sock: socket.socket, message_id: int) -> None:
+        self.sock = sock
+        self.message_id = message_id
+        self.came: bytes | OSError | None = None
+        """What has been received and not looked at yet."""
+
+    def receive(self) -> bytes | OSError | None:
+        """The next datagram, or what became of it; None when there is none."""
+        came, self.came = self.came, None
+        if came is not None:
+            return came
+        try:
+            return self.sock.recv(_MAX_MESSAGE)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return error
+
+
+def send_udp(server: Endpoint, query: Callable[[int], bytes]) -> Sent:
+    """Send `query(id)`.
 
     The socket is connected: the kernel picks a random port, passes only what comes from the server's
     address and port, and tells at once when that port is closed.
@@ -55,21 +74,40 @@ async def exchange_udp(
         OSError: the server, or the way to it, refused.
     """
     message_id = secrets.randbelow(0x10000)
-    with _socket(server, socket.SOCK_DGRAM) as sock:
+    sock = _socket(server, socket.SOCK_DGRAM)
+    try:
         sock.connect(server)
         sock.send(query(message_id))
+    except OSError:
+        sock.close()
+        raise
+    return Sent(sock, message_id)
+
+
+async def receive_udp(sent: Sent, accepts: Accepts, stray: Callable[[], None]) -> bytes | Doubt:
+    """Wait for the datagram that `accepts`; each other one is a `stray`. The socket is closed at the end.
+
+    A forger who has found the port needs one more guess only, so at the first near miss it is over
+    (RFC 5452 section 9.3; BIND does the same): the question is then to be asked over TCP.
+
+    Raises:
+        OSError: the server, or the way to it, refused.
+    """
+    with sent.sock:
         for _ in range(MAX_STRAYS):
-            await trio.lowlevel.wait_readable(sock)
-            try:
-                octets = sock.recv(_MAX_MESSAGE)
-            except BlockingIOError:  # the datagram failed its checksum
-                stray()
-                continue
-            if accepts(octets, message_id):
-                return octets
-            stray()
-            if _is_near_miss(octets, message_id, accepts):
-                return Doubt.NEAR_MISS
+            if sent.came is None:
+                await trio.lowlevel.wait_readable(sent.sock)
+            match sent.receive():
+                case None:  # the datagram failed its checksum
+                    stray()
+                case OSError() as error:
+                    raise error
+                case octets:
+                    if accepts(octets, sent.message_id):
+                        return octets
+                    stray()
+                    if _is_near_miss(octets, sent.message_id, accepts):
+                        return Doubt.NEAR_MISS
     return Doubt.STRAYS
 
 

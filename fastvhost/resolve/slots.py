@@ -65,6 +65,10 @@ class Slots:
         """
         self._free.acquire_nowait()
 
+    def give_back(self) -> None:
+        """End the use of a slot that was taken and is not for `hold`."""
+        self._free.release()
+
     async def acquire(self) -> None:
         """Wait for a slot, to be used by `hold` at once; a slow query gives way to each that waits."""
         self._waiting += 1

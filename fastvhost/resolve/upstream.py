@@ -14,8 +14,8 @@ import dns.exception
 import trio
 
 from fastvhost.config import Dns, Endpoint
-from fastvhost.resolve.account import Account, Refusal
-from fastvhost.resolve.exchange import Doubt, LocalError, exchange_tcp, exchange_udp
+from fastvhost.resolve.account import Account, Refusal, UnderWay
+from fastvhost.resolve.exchange import Doubt, LocalError, exchange_tcp, receive_udp, send_udp
 from fastvhost.resolve.patience import Patience
 from fastvhost.resolve.reply import Answer, Failure, Negative, Reply, RrType, Via
 from fastvhost.resolve.slots import Slot
@@ -136,7 +136,11 @@ class Upstream:
         unable: set[Endpoint] = set()
         turns = self._turns(trio.current_time())
         retries = account.lane.retries
-        retries.earn()
+        under_way = account.under_way
+        if under_way is None:
+            retries.earn()
+        else:
+            turns = (under_way.server, *turns[1:])
         may_retry = False
         try:
             for attempt, server in enumerate(turns):
@@ -201,7 +205,8 @@ class Upstream:
         via = Via(server=str(server))
         reply: Reply | Truncated | Unfinished = Truncated()
         for by_tcp in (True,) if over_tcp else (False, True):
-            refusal = await account.pay()
+            under_way, account.under_way = account.under_way, None
+            refusal = None if under_way else await account.pay()
             if refusal is not None:
                 return _Stop(Failure(why=refusal.why, limited=refusal.limited, via=via))
             slot.note_sent()
@@ -210,7 +215,9 @@ class Upstream:
                 if by_tcp:
                     came = await self._connect(server, question, account)
                 else:
-                    came = await self._send(server, question, account, seconds)
+                    came = await self._send(
+                        under_way or self._start(server, question), question, account, seconds
+                    )
             except trio.TooSlowError:
                 return _Silent("time-out")
             except LocalError as error:
@@ -237,14 +244,37 @@ class Upstream:
             case _:
                 return replace(reply, via=via)
 
-    async def _send(
-        self, server: Endpoint, question: Question, account: Account, seconds: float
-    ) -> bytes | Doubt | Refusal:
+    def start(self, question: Question) -> UnderWay:
+        """Send a query to the preferred server, paid for by the caller.
+
+        Raises:
+            OSError: it could not be sent.
+        """
+        now = trio.current_time()
+        server = self._servers[0]
+        if self._avoid_until:
+            server = self._turns(now)[0]
+        return self._start(server, question)
+
+    def note_reply(self, under_way: UnderWay, reply: Negative, octets: int) -> None:
+        """A query of `start` was answered, and `reply` is all that there is to its question."""
+        self._heard(under_way.server)
+        self._patience.note(under_way.server, reply.via.seconds)
+        self.counters.octets += octets
+        self.counters.outcomes[_outcome(reply)] += 1
+
+    def _start(self, server: Endpoint, question: Question) -> UnderWay:
         self.counters.udp += 1
-        sent = trio.current_time()
-        with trio.fail_after(seconds):
-            came = await exchange_udp(server, question.octets, question.is_answered_by, self._count_stray)
-        self._patience.note(server, trio.current_time() - sent)
+        now = trio.current_time()
+        return UnderWay(server=server, sent=send_udp(server, question.octets), sent_at=now)
+
+    async def _send(
+        self, under_way: UnderWay, question: Question, account: Account, seconds: float
+    ) -> bytes | Doubt | Refusal:
+        """Wait for the reply to a query that was sent, `seconds` from then on."""
+        with trio.fail_after(max(0.0, under_way.sent_at + seconds - trio.current_time())):
+            came = await receive_udp(under_way.sent, question.is_answered_by, self._count_stray)
+        self._patience.note(under_way.server, trio.current_time() - under_way.sent_at)
         return came if isinstance(came, Doubt) else account.take_in(len(came)) or came
 
     async def _connect(self, server: Endpoint, question: Question, account: Account) -> bytes | Refusal:

@@ -12,7 +12,7 @@ import trio
 from fastvhost.config import Config
 from fastvhost.limits import Bucket, capped
 from fastvhost.model import Finding
-from fastvhost.resolve.account import Account, Lane
+from fastvhost.resolve.account import Account, Lane, UnderWay
 from fastvhost.resolve.branches import elsewhere, step
 from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.nsec_zone import Proof
@@ -70,14 +70,19 @@ class Walker:
         # What unknown hosts leave may serve known ones; never the other way round.
         self.known = replace(known, spare=self.unknown)
 
-    async def walk(self, host: str, *, admitted_at: float | None) -> Finding:
+    async def walk(
+        self, host: str, *, admitted_at: float | None, under_way: UnderWay | None = None
+    ) -> Finding:
         """Find out whether the DNS records of `host` lead to us, within `dns.walk_timeout`.
 
         `admitted_at` is when the token of `unknown.bucket` is there that was taken for it; None: the known
-        lane pays.
+        lane pays. With `under_way` that token was spent on the first question, NAPTR at the host.
         """
         account = self._account(self.known if admitted_at is None else self.unknown)
-        account.prepaid_at = admitted_at
+        if under_way is None:
+            account.prepaid_at = admitted_at
+        else:
+            account.under_way, account.queries = under_way, 1
         # Of a host that was HOSTED DNS itself is asked: what is proved may be older than what is believed.
         return await self._walk(host, account, by_proof=admitted_at is not None)
 

@@ -7,6 +7,7 @@ Source: RFC 1035 section 4, RFC 2308, RFC 5452 section 9.1, RFC 6891.
 """
 
 import re
+import struct
 from dataclasses import dataclass
 from struct import Struct
 
@@ -16,11 +17,22 @@ import dns.rcode
 from fastvhost.resolve.message import MalformedMessageError, Message, Soa, read_message
 from fastvhost.resolve.reply import Answer, Denial, Failure, Negative, Reply, RrType
 
-__all__ = ["Question", "Truncated", "Unfinished", "read_reply"]
+__all__ = ["Question", "Truncated", "Unfinished", "nxdomain_ttl", "read_reply"]
 
 _HEADER = Struct("!HHHHHH")
 _TYPE_AND_CLASS = Struct("!HH")
 _IN = 1
+
+_RECORD = Struct("!HHIH")
+_SOA = 6
+_SOA_NUMBERS = Struct("!5I")
+_OPT_HEAD = Struct("!BHHIH")
+_OPT_TYPE = 41
+_MAX_LABEL = 63
+_POINTER = 0xC0
+_USUAL_SOA = 100
+_USUAL_END = 12 + 150
+"""With these no name, its compressed part included, can pass 255 octets."""
 
 _UDP_PAYLOAD = 1232
 """The UDP size that we offer: no fragments on any path of MTU 1280 or more (DNS flag day 2020)."""
@@ -72,6 +84,16 @@ class Question:
         self.want_ad = want_ad
         self._section = _name_octets(self.name) + _TYPE_AND_CLASS.pack(rrtype.value, _IN)
 
+    def label_starts(self) -> frozenset[int]:
+        """Offsets in the message at which the labels of the question's name begin, those below 256."""
+        section = self._section
+        starts = []
+        at = 0
+        while section[at]:
+            starts.append(_HEADER.size + at)
+            at += 1 + section[at]
+        return frozenset(starts)
+
     @property
     def end(self) -> int:
         """Where the question ends in the query and in a reply that has one."""
@@ -99,6 +121,61 @@ class Question:
         if questions == 0:
             return flags & 0xF in _MAY_OMIT_QUESTION
         return questions == 1 and octets[_HEADER.size : self.end].lower() == self._section
+
+
+def nxdomain_ttl(octets: bytes, question: Question) -> int | None:
+    """How long a message that `question.is_answered_by` proves in the usual form that the name is not there.
+
+    That is NXDOMAIN with no answer and one SOA, whose names are short and compressed, if at all, with parts
+    of the question. None for any other message: `read_reply` knows what it is worth, and of this one it
+    says the same at ten times the cost.
+    """
+    at = question.end
+    try:
+        _, flags, questions, answers, authorities, additionals = _HEADER.unpack_from(octets)
+        if flags & (_TC | 0xF) != dns.rcode.NXDOMAIN or (questions, answers, authorities) != (1, 0, 1):
+            return None
+        starts = question.label_starts()
+        if octets[at]:
+            # The zone is a parent of the name, or the name: whatever else it may be, is left to the other.
+            if octets[at] != _POINTER or octets[at + 1] not in starts:
+                return None
+            at += 1
+        at += 1
+        rrtype, rrclass, ttl, length = _RECORD.unpack_from(octets, at)
+        if rrtype != _SOA or rrclass != _IN or ttl >> 31 or length > _USUAL_SOA or question.end > _USUAL_END:
+            return None
+        at += _RECORD.size
+        end = at + length
+        at = _end_of_name(octets, _end_of_name(octets, at, starts), starts)
+        *_, minimum = _SOA_NUMBERS.unpack_from(octets, at)
+        if at + _SOA_NUMBERS.size != end:
+            return None
+        if additionals:
+            root, rrtype, _, extended, length = _OPT_HEAD.unpack_from(octets, end)
+            if additionals != 1 or root or rrtype != _OPT_TYPE or extended >> 24:
+                return None
+            end += _OPT_HEAD.size + length
+    except (struct.error, _UnusualError, IndexError):
+        return None
+    return min(ttl, minimum) if end == len(octets) and not minimum >> 31 else None
+
+
+class _UnusualError(Exception):
+    """A name in a form that is left to the reader of all forms."""
+
+
+def _end_of_name(octets: bytes, at: int, starts: frozenset[int]) -> int:
+    """Where a name ends that is the root, labels before it, or labels before a part of the question."""
+    while True:
+        length = octets[at]
+        if length == 0:
+            return at + 1
+        if length > _MAX_LABEL:
+            if length != _POINTER or octets[at + 1] not in starts:
+                raise _UnusualError
+            return at + 2
+        at += 1 + length
 
 
 def read_reply(octets: bytes, question: Question) -> Reply | Truncated | Unfinished:
