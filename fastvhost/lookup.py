@@ -4,11 +4,9 @@
 task and no await. What has to be looked up becomes a flight, which the caller may join.
 """
 
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import trio
 
@@ -17,16 +15,15 @@ from fastvhost.cache import HostedEntry, VerdictCache
 from fastvhost.coalesce import Flight, Flights
 from fastvhost.config import Config
 from fastvhost.domains.table import DomainTable
+from fastvhost.flying import Confirm, Flying, Scout, Walk
 from fastvhost.host import Address, DomainName, Malformed, parse_host
 from fastvhost.limits import Bucket, Gcra
+from fastvhost.lookup_counters import LookupCounters
 from fastvhost.model import Finding, Verdict, VerdictKind
+from fastvhost.presumption import Presumption
 from fastvhost.wildcards import Wildcards
 
-__all__ = ["Confirm", "Lookup", "LookupCounters", "Walk"]
-
-_log = logging.getLogger(__name__)
-
-_FAULT_LOG_SECONDS = 60.0
+__all__ = ["Lookup"]
 
 _STANDS_SECONDS = 10.0
 """Most seconds that an answer is repeated without asking here: then it counts again as one that is asked
@@ -36,59 +33,12 @@ _U_LABELS_PER_SECOND = 100.0
 """Conversions of U-labels, which take up to 0.5 ms each. SIP itself has A-labels on the wire."""
 
 
-class Walk(Protocol):
-    """Asks DNS about one canonical host; bounded in time and queries, and never raises for what DNS does."""
-
-    def __call__(self, host: str, *, admitted_at: float | None) -> Awaitable[Finding]:
-        """`admitted_at`: the instant from which it may spend what the budgets were charged; None: the host
-        was HOSTED before, so it is the budget of known domains that pays."""
-        ...
-
-
-class Confirm(Protocol):
-    """Asks DNS about a host once more, in a way that is harder to forge; bounded as `Walk` is."""
-
-    def __call__(self, host: str, *, known: bool) -> Awaitable[Finding]:
-        """`known`: the budget of known domains pays."""
-        ...
-
-
-@dataclass(slots=True)
-class LookupCounters:
-    """Plain integers, since the hot path counts."""
-
-    listed: int = 0
-    hits_hosted: int = 0
-    hits_stale: int = 0
-    hits_outdated: int = 0
-    hits_unknown: int = 0
-    denied: int = 0
-    literals: int = 0
-    malformed: int = 0
-    walks: int = 0
-    refreshes: int = 0
-    joined: int = 0
-    limited_source: int = 0
-    limited_zone: int = 0
-    limited_upstream: int = 0
-    limited_flights: int = 0
-    limited_queries: int = 0
-    limited_u_labels: int = 0
-    pending_waiters: int = 0
-    slow_zone: int = 0
-    """Unknown hosts that were not looked up: their zone is set aside."""
-    flips_confirmed: int = 0
-    """Hosts that had not been HOSTED, then were, and were so again when asked about over TCP."""
-    flips_refuted: int = 0
-    """Such hosts of which the second look said something else."""
-    walk_faults: int = 0
-
-
 class Lookup:
     """Decides hosts; owns the flights that it starts in `nursery`.
 
     `found_hosted` is told of each host that DNS says is ours, other than those below one of `wildcards`; it
-    must neither block nor raise. `confirm` has the second say on a host that is remembered as something else;
+    must neither block nor raise. `scout` asks the first question of unknown hosts without a task, where there
+    is one. `confirm` has the second say on a host that is remembered as something else;
     None: the first look is believed. `denied` has the finding on a host that is proved not to be there
     without asking.
     """
@@ -102,6 +52,7 @@ class Lookup:
         budgets: Budgets,
         walk: Walk,
         nursery: trio.Nursery,
+        scout: Scout | None = None,
         confirm: Confirm | None = None,
         found_hosted: Callable[[str, Finding], None] | None = None,
         denied: Callable[[str, float], Finding | None] | None = None,
@@ -114,19 +65,24 @@ class Lookup:
         self._budgets = budgets
         self._sources = budgets.sources
         self._charges_queries = config.limits.source_queries > 0.0
-        self._walk = walk
-        self._confirm = confirm
-        self._nursery = nursery
-        self._found_hosted = found_hosted
         self._denied = denied
-        self._wildcards = wildcards
+        self.counters = LookupCounters()
+        self._presumption = Presumption(cache, wildcards)
+        self._flying = Flying(
+            cache=cache,
+            presumption=self._presumption,
+            walk=walk,
+            scout=scout,
+            confirm=confirm,
+            nursery=nursery,
+            found_hosted=found_hosted,
+            counters=self.counters,
+        )
         limits = config.limits
         # Apart, so that no number of unknown hosts can keep a known one from being looked up.
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._refreshes = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._u_labels = Bucket(Gcra(_U_LABELS_PER_SECOND, _U_LABELS_PER_SECOND))
-        self._log_faults_from = float("-inf")
-        self.counters = LookupCounters()
 
     @property
     def under_way(self) -> int:
@@ -257,9 +213,10 @@ class Lookup:
         if entry is not None and now < entry.stale_until:
             return self._recall_hosted(entry, now)
         unknown = self._cache.unknown(host, now)
-        if unknown is not None and (unknown.kind is not VerdictKind.HOSTED or self._is_apart(host, now)):
+        hosted_apart = unknown is not None and unknown.kind is VerdictKind.HOSTED
+        if unknown is not None and (not hosted_apart or self._presumption.is_apart(host, now)):
             self.counters.hits_unknown += 1
-            return self._presumed(unknown, now)
+            return self._presumption.instead_of(unknown, now)
         flight = self._flights.find(host)
         # Without an entry: it was pushed out of the cache while its host was being looked up again.
         if flight is None and (entry is not None or self._refreshes.find(host) is not None):
@@ -298,7 +255,7 @@ class Lookup:
             return None
         if self._refreshes.slow_zones.probe_at(zone, now) is not None:
             return None
-        flight = self._take_off(self._refreshes, host, zone, provisional, now, admitted_at=None)
+        flight = self._flying.take_off(self._refreshes, host, zone, provisional, now, admitted_at=None)
         self.counters.refreshes += 1
         return flight
 
@@ -330,27 +287,8 @@ class Lookup:
             self._count_limited(admitted)
             return _undecided(VerdictKind.LIMITED, host, f"the {admitted.value} budget is spent", now)
         pending = _undecided(VerdictKind.PENDING, host, "looking", now)
-        flight = self._take_off(self._flights, host, zone, pending, now, admitted_at=admitted)
+        flight = self._flying.take_off(self._flights, host, zone, pending, now, admitted_at=admitted)
         self.counters.walks += 1
-        return flight
-
-    def _take_off(
-        self,
-        flights: Flights,
-        host: str,
-        zone: str,
-        provisional: Verdict,
-        now: float,
-        *,
-        admitted_at: float | None,
-    ) -> Flight:
-        flight = flights.start(host, zone, provisional=provisional, now=now)
-        try:
-            self._nursery.start_soon(self._fly, flight, flights, admitted_at)
-        except RuntimeError:  # the nursery has closed: whoever joined would wait for ever
-            flights.end(flight)
-            raise
-        flights.slow_zones.started(zone, now)
         return flight
 
     def _joinable(self, flight: Flight, now: float) -> Verdict | Flight:
@@ -363,23 +301,10 @@ class Lookup:
     def _promise(self, decided: Verdict | Flight, host: str, now: float) -> Verdict | Flight:
         """What an unknown host's asker gets, with what a wildcard above `host` says until DNS has spoken."""
         if isinstance(decided, Verdict):
-            return self._presumed(decided, now)
-        if self._wildcards is not None:
-            pending = _undecided(VerdictKind.PENDING, host, "looking", now)
-            decided.provisional = self._presumed(pending, now)
+            return self._presumption.instead_of(decided, now)
+        pending = _undecided(VerdictKind.PENDING, host, "looking", now)
+        decided.provisional = self._presumption.instead_of(pending, now)
         return decided
-
-    def _presumed(self, verdict: Verdict, now: float) -> Verdict:
-        """`verdict`; where DNS has not said what its host is, what a wildcard above says, if there is one."""
-        if self._wildcards is None or verdict.kind in (VerdictKind.HOSTED, VerdictKind.NOT_HOSTED):
-            return verdict
-        if self._cache.was_denied(verdict.host):
-            return verdict  # it has records of its own, or had when DNS last said
-        return self._wildcards.presumed(verdict.host, now) or verdict
-
-    def _is_apart(self, host: str, now: float) -> bool:
-        """Whether `host` is one of the endless many that a wildcard makes, as far as we know."""
-        return self._wildcards is not None and self._wildcards.above(host, now)
 
     def _literal(self, address: Address, now: float) -> Verdict:
         """An address is ours or it is not; DNS has no say in it."""
@@ -402,69 +327,6 @@ class Lookup:
                 self.counters.limited_upstream += 1
             case never:
                 assert_never(never)
-
-    async def _fly(self, flight: Flight, flights: Flights, admitted_at: float | None) -> None:
-        """Walk, keep what was found, answer all who asked; also when the service stops meanwhile."""
-        verdict = _undecided(
-            VerdictKind.UNDETERMINED, flight.host, "the service stopped", trio.current_time()
-        )
-        try:
-            started = trio.current_time()
-            finding = await self._walk(flight.host, admitted_at=admitted_at)
-            _note_pace(flights, flight.zone, finding, started)
-            if finding.kind is VerdictKind.HOSTED and self._confirm and self._cache.doubts(flight.host):
-                finding = self._second_say(await self._confirm(flight.host, known=admitted_at is None))
-            verdict = self._keep(flight.host, finding, trio.current_time())
-        except Exception:  # noqa: BLE001 - a fault of ours in one walk must not take the daemon down
-            self._log_fault(flight.host)
-            fault = Finding(kind=VerdictKind.UNDETERMINED, ttl=0.0, reason="internal fault; see the log")
-            verdict = self._cache.settle(flight.host, fault, trio.current_time())
-        finally:
-            flights.end(flight)
-            flight.land(verdict)
-
-    def _second_say(self, finding: Finding) -> Finding:
-        """What the second look found, after a first one that was HOSTED."""
-        match finding.kind:
-            case VerdictKind.HOSTED:
-                self.counters.flips_confirmed += 1
-                return finding
-            case VerdictKind.NOT_HOSTED:
-                self.counters.flips_refuted += 1
-                return finding
-            case _:
-                self.counters.flips_refuted += 1
-                return replace(finding, reason=f"ours at first sight, not at the second: {finding.reason}")
-
-    def _keep(self, host: str, finding: Finding, now: float) -> Verdict:
-        """Take in what a walk found; return what its askers get."""
-        apart = self._is_apart(host, now)
-        verdict = self._cache.settle(host, finding, now, apart=apart)
-        if finding.kind is VerdictKind.HOSTED and not apart:
-            if self._wildcards is not None:
-                self._wildcards.note(host, now)
-            if self._found_hosted is not None:
-                self._found_hosted(host, finding)
-        return self._presumed(verdict, now)
-
-    def _log_fault(self, host: str) -> None:
-        """The traceback, once a minute: a host that provokes one can be asked for at any rate."""
-        self.counters.walk_faults += 1
-        now = trio.current_time()
-        if now >= self._log_faults_from:
-            self._log_faults_from = now + _FAULT_LOG_SECONDS
-            _log.exception("walk of %s: a fault of fastvhost, please report it", host)
-
-
-def _note_pace(flights: Flights, zone: str, finding: Finding, started: float) -> None:
-    now = trio.current_time()
-    match finding.kind:
-        case VerdictKind.HOSTED | VerdictKind.NOT_HOSTED:
-            flights.slow_zones.answered(zone, now)
-        case VerdictKind.UNDETERMINED:
-            flights.slow_zones.failed(zone, started, now)
-        case _:
-            pass  # our own budget says nothing of the zone
 
 
 def _undecided(kind: VerdictKind, host: str, reason: str, expires: float) -> Verdict:

@@ -30,6 +30,7 @@ from fastvhost.model import Verdict
 from fastvhost.probing import probing_in
 from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
+from fastvhost.resolve.scout import Scout
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 from fastvhost.retractions import Retractions
@@ -179,6 +180,10 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
             )
             await resources.enter_async_context(keeper.open())
         # From the inside out: requests end first, then flights land, then nothing is owed any more.
+        scout = None
+        if not config.dns.trusted:  # what such a server says proves more, and the walk is who learns it
+            scout = Scout(walker)
+            resources.callback(scout.close)
         deadlines = await resources.enter_async_context(trio.open_nursery())
         wildcards = Wildcards(
             config, registrable_domain=registrable_domain, probe=probing_in(deadlines, walker.check)
@@ -190,6 +195,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 cache=cache,
                 budgets=budgets,
                 walk=walker.walk,
+                scout=scout,
                 confirm=walker.confirm,
                 nursery=flights,
                 found_hosted=keeper.found if keeper else None,
@@ -211,6 +217,9 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 faces["evapi"] = EvapiFace(config.proxies, lookup)
             for face in faces.values():
                 resources.callback(face.close)
+            if scout:
+                deadlines.start_soon(scout.listen)
+                deadlines.start_soon(scout.watch)
             async with trio.open_nursery() as receiving:
                 for face in faces.values():
                     deadlines.start_soon(face.watch_deadlines)
@@ -232,6 +241,8 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                     failure = error
                 finally:
                     service.stop()
+                    if scout:
+                        scout.stop()
                 receiving.cancel_scope.cancel()
             flights.cancel_scope.deadline = trio.current_time() + _GRACE_SECONDS
         deadlines.cancel_scope.cancel()

@@ -27,6 +27,8 @@ CORE = frozenset(
         "budgets",
         "scan_resistant",
         "retractions",
+        "lookup_counters",
+        "presumption",
         "zone_cut",
         "cache",
         "coalesce",
@@ -54,9 +56,12 @@ LAYERS: Mapping[str, Layer] = {
     "core": Layer(modules=CORE, may_import=CORE, never=frozenset({"socket", "trio", "dns"})),
     "resolve": Layer(modules=frozenset({"resolve"}), may_import=CORE | {"resolve"}),
     "domains": Layer(modules=frozenset({"domains"}), may_import=CORE | {"domains"}),
+    "flying": Layer(
+        modules=frozenset({"flying", "probing"}), may_import=CORE, never=frozenset({"socket", "dns"})
+    ),
     "lookup": Layer(
-        modules=frozenset({"lookup", "probing"}),
-        may_import=CORE | {"domains"},
+        modules=frozenset({"lookup"}),
+        may_import=CORE | {"domains", "flying"},
         never=frozenset({"socket", "dns"}),
     ),
     "faces": Layer(modules=frozenset({"faces"}), may_import=CORE | {"lookup", "faces"}),

@@ -890,7 +890,7 @@ async def test_lookup_tells_the_walk_when_it_was_admitted(
         return HOSTED
 
     world = World(nursery)
-    world.lookup._walk = walk
+    world.lookup._flying._walk = walk
     now = trio.current_time()
     world.lookup.decide(HOST, SOURCE, now)
     autojump_clock.jump(0.3)

@@ -15,10 +15,10 @@ import dns.exception
 import trio
 
 from fastvhost.model import Finding
-from fastvhost.resolve.account import Lane, UnderWay
+from fastvhost.resolve.account import UnderWay
 from fastvhost.resolve.branches import elsewhere, step
 from fastvhost.resolve.reply import Negative, RrType, Via
-from fastvhost.resolve.upstream import Upstream
+from fastvhost.resolve.walker import Walker
 from fastvhost.resolve.wire import Question, nxdomain_ttl
 from fastvhost.slow_zones import SLOW_SECONDS
 
@@ -44,22 +44,24 @@ class _Asked:
 
 
 class Scout:
-    """Queries of one lane, each holding a slot of it, for at most `SLOW_SECONDS`.
+    """Queries for unknown hosts, each holding a slot of theirs, for at most `SLOW_SECONDS`.
 
     For upstreams that are not trusted only: of what these say nothing is kept beyond the question.
     """
 
-    def __init__(self, upstream: Upstream, lane: Lane) -> None:
-        self._upstream = upstream
-        self._lane = lane
+    def __init__(self, walker: Walker) -> None:
+        self._walker = walker
+        self._upstream = walker.upstream
+        self._lane = walker.unknown
         self._epoll = select.epoll()
         self._by_fd: dict[int, _Asked] = {}
         self._in_order: deque[_Asked] = deque()
         self._some = trio.Event()
         self._stopped = False
 
-    def __len__(self) -> int:
-        """Queries under way."""
+    @property
+    def under_way(self) -> int:
+        """Queries that have not landed."""
         return len(self._by_fd)
 
     def ask(self, host: str, landed: Landed) -> bool:
@@ -88,6 +90,10 @@ class Scout:
         self._some.set()
         return True
 
+    async def go_on(self, host: str, under_way: UnderWay) -> Finding:
+        """Walk on from a query that was handed on."""
+        return await self._walker.go_on(host, under_way)
+
     async def listen(self) -> NoReturn:
         """Receive replies until cancelled."""
         while True:
@@ -115,6 +121,8 @@ class Scout:
     def close(self) -> None:
         """Give back what it holds; only once nothing of it runs."""
         self._epoll.close()
+        for asked in self._by_fd.values():
+            asked.under_way.sent.sock.close()
 
     def _receive(self, fd: int) -> None:
         asked = self._by_fd[fd]

@@ -50,7 +50,7 @@ class Walker:
         self._turns = Turns(_ASKED_AT_ONCE)
         self._own = config.own
         self._dns = config.dns
-        self._upstream = upstream
+        self.upstream = upstream
         self.denial = ProvenDenial(longest=config.cache.not_hosted_ttl[1])
         qps, in_flight = config.limits.upstream_qps, config.limits.upstream_inflight
         known_qps, known_in_flight = max(1.0, qps * _KNOWN_SHARE), max(1, round(in_flight * _KNOWN_SHARE))
@@ -70,21 +70,27 @@ class Walker:
         # What unknown hosts leave may serve known ones; never the other way round.
         self.known = replace(known, spare=self.unknown)
 
-    async def walk(
-        self, host: str, *, admitted_at: float | None, under_way: UnderWay | None = None
-    ) -> Finding:
+    async def walk(self, host: str, *, admitted_at: float | None) -> Finding:
         """Find out whether the DNS records of `host` lead to us, within `dns.walk_timeout`.
 
         `admitted_at` is when the token of `unknown.bucket` is there that was taken for it; None: the known
-        lane pays. With `under_way` that token was spent on the first question, NAPTR at the host.
+        lane pays.
         """
         account = self._account(self.known if admitted_at is None else self.unknown)
-        if under_way is None:
-            account.prepaid_at = admitted_at
-        else:
-            account.under_way, account.queries = under_way, 1
+        account.prepaid_at = admitted_at
         # Of a host that was HOSTED DNS itself is asked: what is proved may be older than what is believed.
         return await self._walk(host, account, by_proof=admitted_at is not None)
+
+    async def go_on(self, host: str, under_way: UnderWay) -> Finding:
+        """The same for an unknown host whose first question, NAPTR, was asked and paid for before."""
+        account = self._account(self.unknown)
+        account.under_way, account.queries = under_way, 1
+        account.deadline = under_way.sent_at + self._dns.walk_timeout
+        try:
+            return await self._walk(host, account, by_proof=False)
+        finally:
+            if account.under_way is not None:  # nobody came to wait for it
+                account.under_way.sent.sock.close()
 
     def denied(self, host: str, now: float) -> Finding | None:
         """The finding on a canonical `host` that is proved not to be there at all, at no cost."""
@@ -108,14 +114,14 @@ class Walker:
 
     async def text(self, name: str) -> Reply:
         """TXT at `name`, at the cost of housekeeping."""
-        return await self._upstream.query(name, RrType.TXT, self._account(self.checks))
+        return await self.upstream.query(name, RrType.TXT, self._account(self.checks))
 
     def _account(self, lane: Lane) -> Account:
         return Account(lane=lane, deadline=trio.current_time() + self._dns.walk_timeout)
 
     async def _walk(self, host: str, account: Account, *, by_proof: bool) -> Finding:
         async def ask(name: str, rrtype: RrType) -> Reply:
-            reply = await self._upstream.query(name, rrtype, account)
+            reply = await self.upstream.query(name, rrtype, account)
             self.denial.learn(name, reply, trio.current_time())
             return reply
 
