@@ -174,6 +174,7 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 table=table,
                 registrable_domain=registrable_domain,
                 check=walker.check,
+                confirm=partial(walker.check, over_tcp=True),
                 ask_text=ask_text,
                 forget=cache.forget,
                 wall_clock=time.time,  # noqa: TID251 - what is stored outlives the process

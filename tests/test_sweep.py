@@ -43,6 +43,8 @@ class World:
         self.brake = Brake(RULES)
         self.alarms: list[Braking | None] = []
         self.checks: list[tuple[float, str]] = []
+        self.confirmed: list[str] = []
+        self.second_say = HOSTED
         self.under_way = self.most_under_way = self.most_due = self.most_saved = 0
         self.calls: Counter[str] = Counter()
         self.rows: dict[str, DomainRecord] = {}
@@ -78,6 +80,10 @@ class World:
         self.most_due = max(self.most_due, len(found))
         return [self.rows[domain] for domain in found]
 
+    async def confirm(self, domain: str) -> Finding:
+        self.confirmed.append(domain)
+        return Finding(kind=self.second_say, ttl=self.ttl, reason=f"found {self.second_say.name} again")
+
     async def check(self, domain: str) -> Finding:
         now = trio.current_time()
         self.checks.append((now, domain))
@@ -106,6 +112,7 @@ class World:
             census=self.census,
             due=self.due,
             check=self.check,
+            confirm=self.confirm,
             save=self.save,
             wall_clock=lambda: EPOCH + trio.current_time(),
             rules=RULES,
@@ -152,6 +159,19 @@ async def test_sweep_domain_that_comes_back_within_the_grace_is_active_again(
     await world.run(10.5 * DAY, poll=600.0)
     assert world.states() == {ACTIVE: 5}
     assert world.rows["d0.example"].negatives == 0
+    assert world.confirmed == ["d0.example"]
+
+
+async def test_sweep_domain_that_seems_back_and_is_not_confirmed_stays_disabled(
+    autojump_clock: MockClock,
+) -> None:
+    world = World(5)
+    world.dns = lambda domain, now: NOT_HOSTED if domain == "d0.example" and now < 10 * DAY else HOSTED
+    world.second_say = NOT_HOSTED
+    await world.run(DAY)
+    await world.run(12 * DAY, poll=600.0)
+    assert world.states() == {ACTIVE: 4, DISABLED: 1}
+    assert set(world.confirmed) == {"d0.example"}
 
 
 async def test_sweep_dns_that_fails_for_two_days_changes_no_state(autojump_clock: MockClock) -> None:
@@ -347,6 +367,7 @@ async def test_sweep_wall_clock_a_year_ahead_for_a_minute_disables_nothing(autoj
                 census=world.census,
                 due=due,
                 check=world.check,
+                confirm=world.confirm,
                 save=world.save,
                 wall_clock=clock_is,
                 rules=RULES,

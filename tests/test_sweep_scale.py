@@ -89,6 +89,7 @@ async def sweep_overdue(walker: Walker, checked: Counter[VerdictKind], *, in_fli
         census=census,
         due=due,
         check=check,
+        confirm=check,
         save=save,
         wall_clock=lambda: EPOCH + 86_400.0 + trio.current_time(),
         rules=rules,

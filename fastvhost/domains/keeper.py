@@ -66,6 +66,7 @@ class Keeper:
         table: DomainTable,
         registrable_domain: Callable[[str], str],
         check: Callable[[str], Awaitable[Finding]],
+        confirm: Callable[[str], Awaitable[Finding]],
         ask_text: AskText,
         forget: Callable[[str], None],
         wall_clock: Callable[[], float],
@@ -75,6 +76,7 @@ class Keeper:
         Args:
             table: what the rest of the service reads.
             check: asks DNS about a domain at the cost of housekeeping.
+            confirm: the same once more, in a way that is harder to forge.
             ask_text: asks for TXT at a name, likewise.
             forget: called with each domain that is known no more.
             wall_clock: seconds since the epoch.
@@ -87,6 +89,7 @@ class Keeper:
         self._store = Store(config.domains.store, proxy=config.domains.schema.value)
         self._table = table
         self._check = check
+        self._confirm = confirm
         self._forget = forget
         self._wall_clock = wall_clock
         self._look = trio.Event()
@@ -302,6 +305,7 @@ class Keeper:
                 lambda store: store.due(now, limit, _LEASE_SECONDS, horizon=now + horizon)
             ),
             check=self._check,
+            confirm=self._confirm,
             save=self._save_checked,
             wall_clock=self._wall_clock,
             rules=rules,

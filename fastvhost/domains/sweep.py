@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 import trio
 
 from fastvhost.domains.housekeeping import Brake, Braking, Census, Housekeeping, after_check
-from fastvhost.domains.record import DomainRecord
+from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.errors import StoreError
 from fastvhost.model import Finding, VerdictKind
 
@@ -42,6 +42,7 @@ async def sweep(
     census: Callable[[], Awaitable[Census]],
     due: Callable[[float, int], Awaitable[list[DomainRecord]]],
     check: Callable[[str], Awaitable[Finding]],
+    confirm: Callable[[str], Awaitable[Finding]],
     save: Callable[[list[DomainRecord]], Awaitable[None]],
     wall_clock: Callable[[], float],
     rules: Housekeeping,
@@ -57,6 +58,7 @@ async def sweep(
         due: the records that are ACTIVE or DISABLED and due at an instant, the longest due first, at most
             that many. A record planned further ahead than `longest_wait` is due as well.
         check: asks DNS about one domain; bounded in time and paid for by the budget of housekeeping.
+        confirm: asks once more, in a way that is harder to forge, about a disabled domain that seems back.
         save: keeps records; called again with the same ones after a `StoreError`.
         wall_clock: seconds since the epoch.
         on_alarm: called when `brake` begins to brake, and with None when it ends; must neither block nor
@@ -68,7 +70,7 @@ async def sweep(
     are checked meanwhile. Cancelled, what was checked but not saved is due as before, so it is checked again.
     """
     store = _Store()
-    checks = _Checks(check, wall_clock, rules, brake, on_alarm, in_flight)
+    checks = _Checks(check, confirm, wall_clock, rules, brake, on_alarm, in_flight)
     census_from = trio.current_time()
     pause = 0.0
     async with trio.open_nursery() as nursery:
@@ -103,6 +105,7 @@ class _Checks:
     def __init__(
         self,
         check: Callable[[str], Awaitable[Finding]],
+        confirm: Callable[[str], Awaitable[Finding]],
         wall_clock: Callable[[], float],
         rules: Housekeeping,
         brake: Brake,
@@ -110,6 +113,7 @@ class _Checks:
         in_flight: int,
     ) -> None:
         self._check = check
+        self._confirm = confirm
         self._wall_clock = wall_clock
         self._rules = rules
         self._brake = brake
@@ -154,6 +158,8 @@ class _Checks:
     async def _run(self, record: DomainRecord) -> None:
         try:
             finding = await self._check(record.domain)
+            if record.state is DomainState.DISABLED and finding.kind is VerdictKind.HOSTED:
+                finding = await self._confirm(record.domain)
         except Exception:  # noqa: BLE001 - a fault of ours in one check must not take the daemon down
             self._log_fault(record.domain)
             finding = _FAULT

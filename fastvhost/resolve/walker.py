@@ -108,9 +108,11 @@ class Walker:
         account.over_tcp = True
         return await self._walk(host, account, by_proof=False)
 
-    async def check(self, host: str) -> Finding:
+    async def check(self, host: str, *, over_tcp: bool = False) -> Finding:
         """The same at the cost of housekeeping."""
-        return await self._walk(host, self._account(self.checks), by_proof=False)
+        account = self._account(self.checks)
+        account.over_tcp = over_tcp
+        return await self._walk(host, account, by_proof=False)
 
     async def text(self, name: str) -> Reply:
         """TXT at `name`, at the cost of housekeeping."""
