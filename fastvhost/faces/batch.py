@@ -73,6 +73,10 @@ class Batch(Protocol):
         """As they are now."""
         ...
 
+    def repeats(self) -> list[int]:
+        """How many replies were repeated, by the number of their kind."""
+        ...
+
     def repeated(self, kind: VerdictKind) -> int:
         """How many replies of this kind were repeated."""
         ...
@@ -141,6 +145,10 @@ class PlainBatch:
     def counters(self) -> DatagramCounters:
         """See `Batch`."""
         return self._counters
+
+    def repeats(self) -> list[int]:
+        """See `Batch`."""
+        return list(self.entries.repeats)
 
     def repeated(self, kind: VerdictKind) -> int:
         """See `Batch`."""

@@ -106,6 +106,8 @@ class CompiledBatch:
         octets = memoryview((ctypes.c_uint8 * ctypes.sizeof(_Head)).from_address(self._batch)).cast("B")
         self._requests = octets[_Head.requests.offset :]
         self._names = octets[_Head.names.offset :]
+        repeats = octets[_Counters.repeated.offset :][: _Counters.repeated.size]
+        self._repeats = repeats.cast("Q")  # read in every turn: attributes of ctypes cost ten times as much
         self._left = c_int32()
         self._left_at = ctypes.addressof(self._left)
         self.full = False
@@ -161,6 +163,10 @@ class CompiledBatch:
             send_errors=counts.send_errors,
         )
 
+    def repeats(self) -> list[int]:
+        """See `Batch`."""
+        return self._repeats.tolist()
+
     def repeated(self, kind: VerdictKind) -> int:
         """See `Batch`."""
         return int(self._head.counters.repeated[kind])
@@ -201,4 +207,5 @@ class CompiledBatch:
         batch, self._batch = self._batch, None
         if batch:
             self._head = _Head.from_buffer_copy(self._head)
+            self._repeats = memoryview(self._repeats.tobytes()).cast("Q")
             self._library.batch_close(batch)

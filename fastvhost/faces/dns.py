@@ -11,10 +11,11 @@ from fastvhost.faces.batch import Client
 from fastvhost.faces.dns_reply import most_octets
 from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Waiting
 from fastvhost.faces.dns_tcp import Connection, ConnectionLoop, bind_tcp
+from fastvhost.faces.latency import Latencies
 from fastvhost.faces.owed import OwedReplies
 from fastvhost.faces.udp import DatagramLoop, bind_udp
 from fastvhost.lookup import Lookup
-from fastvhost.model import Verdict
+from fastvhost.model import Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 
 __all__ = ["DnsFace", "bind_dns"]
@@ -62,16 +63,23 @@ class DnsFace:
         self._lookup = lookup
         self._owed = OwedReplies(listen.answer_within)
         self.counters = DnsCounters()
+        self.latencies = Latencies()
         self._over_udp = DnsResponder(
             listen.zone,
             lookup,
             text=text,
             most_octets=most_octets,
             counters=self.counters,
+            replied=self._replied,
             settled=self._repeat,
         )
         self._over_tcp = DnsResponder(
-            listen.zone, lookup, text=text, most_octets=lambda _: _MAX_MESSAGE, counters=self.counters
+            listen.zone,
+            lookup,
+            text=text,
+            most_octets=lambda _: _MAX_MESSAGE,
+            counters=self.counters,
+            replied=self._replied,
         )
         self.datagrams = DatagramLoop(
             sockets[0],
@@ -79,6 +87,7 @@ class DnsFace:
             answer=self._answer_datagram,
             id_at=_ID_AT,
             retractions=retractions,
+            latencies=self.latencies,
         )
         self.connections = ConnectionLoop(sockets[1], allow=listen.allow, answer=self._answer_connection)
 
@@ -109,6 +118,9 @@ class DnsFace:
     async def watch_deadlines(self) -> None:
         """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
         await self._owed.watch_deadlines()
+
+    def _replied(self, kind: VerdictKind, received: float) -> None:
+        self.latencies.observe(kind, trio.current_time() - received)
 
     def _repeat(
         self, verdict: Verdict, message: bytes, reply: bytes, ttl_at: tuple[int, ...], now: float

@@ -119,6 +119,7 @@ class DnsResponder:
         text: Callable[[str], Sequence[bytes]],
         most_octets: Callable[[Head], int],
         counters: DnsCounters,
+        replied: Callable[[VerdictKind, float], None] | None = None,
         settled: Settled | None = None,
     ) -> None:
         """Hosts are asked for below `zone`.
@@ -129,8 +130,10 @@ class DnsResponder:
             text: the attributes of a canonical host as character-strings, the same object while unchanged.
             most_octets: of a reply.
             counters: may be shared with others.
+            replied: told of each reply with a verdict, and of the instant at which its query came.
             settled: told of replies that others may get as well.
         """
+        self._replied = replied
         self._settled = settled
         self._zone = tuple(zone.encode().split(b"."))
         self._lookup = lookup
@@ -151,8 +154,8 @@ class DnsResponder:
         decided = self._lookup.decide(asked.host, asked.source, now)
         if isinstance(decided, Flight):
             message_id = message[:2]
-            return Waiting(decided, lambda verdict, at: message_id + self._reply(asked, verdict, at))
-        reply = message[:2] + self._reply(asked, decided, now)
+            return Waiting(decided, lambda verdict, at: message_id + self._reply(asked, verdict, at, now))
+        reply = message[:2] + self._reply(asked, decided, now, now)
         if decided.kind in _LASTING:
             if seen is None:
                 self._seen[key] = asked
@@ -161,7 +164,7 @@ class DnsResponder:
                 self._settled(decided, message, reply, asked.ttl_at, now)
         return reply
 
-    def _reply(self, asked: _Asked, verdict: Verdict, now: float) -> bytes:
+    def _reply(self, asked: _Asked, verdict: Verdict, now: float, received: float) -> bytes:
         """The reply without the id; written only where it differs from the one before."""
         self._counters.replies[verdict.kind] += 1
         ttl = ttl_of(verdict, now)
@@ -171,6 +174,8 @@ class DnsResponder:
             asked.reply = write_reply(asked.head, answer, most=asked.most)
             asked.ttl_at = () if verdict.expires == inf else ttl_places(asked.head, answer)
             asked.verdict, asked.ttl, asked.text = verdict, ttl, text
+        if self._replied is not None:
+            self._replied(verdict.kind, received)
         return asked.reply
 
     def _read(self, message: bytes) -> _Asked | bytes | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from fastvhost.config import Endpoint
+from fastvhost.faces.latency import Latencies
 
 __all__ = ["Face"]
 
@@ -14,6 +15,11 @@ class Face(Protocol):
     @property
     def endpoint(self) -> Endpoint | None:
         """Where it listens, the port that the kernel chose included; None: it connects to its clients."""
+        ...
+
+    @property
+    def latencies(self) -> Latencies | None:
+        """How long its replies with a verdict take; None where it gives none."""
         ...
 
     def counts(self) -> Mapping[str, int]:

@@ -147,6 +147,10 @@ class MmsgBatch:
         """See `Batch`."""
         return self._counters
 
+    def repeats(self) -> list[int]:
+        """See `Batch`."""
+        return list(self.entries.repeats)
+
     def repeated(self, kind: VerdictKind) -> int:
         """See `Batch`."""
         return self.entries.repeats[kind]

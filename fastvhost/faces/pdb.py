@@ -3,9 +3,12 @@
 import socket
 from dataclasses import dataclass, field
 
+import trio
+
 from fastvhost.coalesce import Flight
 from fastvhost.config import Endpoint, Listen
 from fastvhost.faces.batch import Client
+from fastvhost.faces.latency import Latencies
 from fastvhost.faces.owed import OwedReplies
 from fastvhost.faces.pdb_codec import ID_AT, read_request, write_reply
 from fastvhost.faces.udp import DatagramLoop
@@ -31,8 +34,14 @@ class PdbFace:
     def __init__(self, sock: socket.socket, listen: Listen, lookup: Lookup, retractions: Retractions) -> None:
         self._lookup = lookup
         self._owed = OwedReplies(listen.answer_within)
+        self.latencies = Latencies()
         self.datagrams = DatagramLoop(
-            sock, allow=listen.allow, answer=self._answer, id_at=ID_AT, retractions=retractions
+            sock,
+            allow=listen.allow,
+            answer=self._answer,
+            id_at=ID_AT,
+            retractions=retractions,
+            latencies=self.latencies,
         )
         self.counters = PdbCounters()
 
@@ -74,12 +83,13 @@ class PdbFace:
         decided = self._decide(name, now)
         if isinstance(decided, Flight):
             # The request is kept, for the reply echoes most of it.
-            self._owed.owe(decided, lambda verdict: self._reply_later(request, client, verdict), now)
+            self._owed.owe(decided, lambda verdict: self._reply_later(request, client, verdict, now), now)
             return None
         self.counters.replies[decided.kind] += 1
         reply = write_reply(request, decided.kind)
         until = self._lookup.stands_until(decided, now)
         self.datagrams.repeat(decided, request, reply, until=until, now=now)
+        self.latencies.observe(decided.kind, trio.current_time() - now)
         return reply
 
     def _decide(self, name: bytes, now: float) -> Verdict | Flight:
@@ -107,6 +117,7 @@ class PdbFace:
             reason="neither HOST nor HOST SOURCE",
         )
 
-    def _reply_later(self, request: bytes, client: Client, verdict: Verdict) -> None:
+    def _reply_later(self, request: bytes, client: Client, verdict: Verdict, received: float) -> None:
         self.counters.replies[verdict.kind] += 1
         self.datagrams.send(write_reply(request, verdict.kind), client)
+        self.latencies.observe(verdict.kind, trio.current_time() - received)

@@ -19,6 +19,7 @@ from fastvhost.faces.allowed import is_allowed
 from fastvhost.faces.batch import Batch, Client, PlainBatch
 from fastvhost.faces.compiled import CompiledBatch, NotCompiledError
 from fastvhost.faces.entries import Repeated, key_of
+from fastvhost.faces.latency import Latencies
 from fastvhost.faces.mmsg_batch import MmsgBatch
 from fastvhost.faces.reply_table import PLACES, ReplyTable
 from fastvhost.model import Verdict, VerdictKind
@@ -89,7 +90,8 @@ def open_batch(sock: socket.socket, id_at: int) -> Batch:
 class DatagramLoop:
     """One bound socket and its clients.
 
-    `id_at` is where the two octets stand by which a client tells its requests apart.
+    `id_at` is where the two octets stand by which a client tells its requests apart; `latencies` are told of
+    the replies that are repeated.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class DatagramLoop:
         answer: Answerer,
         id_at: int,
         retractions: Retractions,
+        latencies: Latencies | None = None,
         batch: Callable[[socket.socket, int], Batch] = open_batch,
     ) -> None:
         self._sock = sock
@@ -107,6 +110,7 @@ class DatagramLoop:
         self._answer = answer
         self._batch = batch(sock, id_at)
         self._id_at = id_at
+        self._latencies = latencies or Latencies()
         self._allowed_before: set[str | bytes] = set()
         self._not_allowed = 0
         self._table = ReplyTable(self._batch.entries)
@@ -151,6 +155,7 @@ class DatagramLoop:
         for _ in range(_MOST_TURNS):
             now = trio.current_time()
             rest = batch.turn(now)
+            self._latencies.observe_turn(batch.repeats(), trio.current_time() - now)
             for octets, client in rest:
                 if batch.host(client) not in self._allowed_before and not self._allows(client):
                     self._not_allowed += 1
