@@ -21,6 +21,7 @@ from fastvhost.limits import Bucket, Gcra
 from fastvhost.lookup_counters import LookupCounters
 from fastvhost.model import Finding, Verdict, VerdictKind
 from fastvhost.presumption import Presumption
+from fastvhost.talkers import Talkers
 from fastvhost.wildcards import Wildcards
 
 __all__ = ["Lookup"]
@@ -83,6 +84,7 @@ class Lookup:
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._refreshes = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._u_labels = Bucket(Gcra(_U_LABELS_PER_SECOND, _U_LABELS_PER_SECOND))
+        self.talkers = Talkers(self._sources.network)
 
     @property
     def under_way(self) -> int:
@@ -94,12 +96,17 @@ class Lookup:
         """How often a zone was set aside for being slow."""
         return self._flights.slow_zones.set_aside + self._refreshes.slow_zones.set_aside
 
+    def is_looking(self, host: str) -> bool:
+        """Whether a canonical host is being looked up."""
+        return self._flights.find(host) is not None or self._refreshes.find(host) is not None
+
     def decide(self, text: str, source: Address | None, now: float) -> Verdict | Flight:
         """Answer at once, or return the flight that will, which has room for one more asker.
 
         `text` is a host as the client wrote it, `source` the SIP peer that asks for it.
         """
         if self._charges_queries and source is not None and not self._sources.charge_query(source, now):
+            self.talkers.count_source(self._sources.key(source), now)
             return self._beyond_charge(text, now)
         # A canonical host is its own key, so what is known under the raw spelling needs no grammar. A
         # suffix does: anything at all may stand before it.
@@ -273,6 +280,9 @@ class Lookup:
                 steps=denied.steps,
             )
         zone = self._budgets.zone_of(host)
+        self.talkers.count_zone(zone, now)
+        if source is not None:
+            self.talkers.count_source(self._sources.key(source), now)
         probe_at = self._flights.slow_zones.probe_at(zone, now)
         if probe_at is not None:
             self.counters.slow_zone += 1

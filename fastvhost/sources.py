@@ -5,7 +5,7 @@ new again, and none may push out those who have been served for long.
 """
 
 from collections import OrderedDict
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from fastvhost.config import Limits
 from fastvhost.host import Address
@@ -44,6 +44,13 @@ class Sources:
         if isinstance(source, IPv4Address):
             return (int(source) >> self._drop_v4).to_bytes(4)
         return (int(source) >> self._drop_v6).to_bytes(16)
+
+    def network(self, key: bytes) -> str:
+        """The addresses with this key, in CIDR notation."""
+        number = int.from_bytes(key)
+        if len(key) == 4:
+            return str(ip_network((IPv4Address(number << self._drop_v4), 32 - self._drop_v4)))
+        return str(ip_network((IPv6Address(number << self._drop_v6), 128 - self._drop_v6)))
 
     def charge_query(self, source: Address, now: float) -> bool:
         """Charge one query and return True; or charge nothing and return False: `source_queries` is spent."""
