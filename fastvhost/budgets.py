@@ -61,3 +61,14 @@ class Budgets:
             self._kept.take(now)
         self._zones.take(zone, now)
         return now + self._upstream.take(now)
+
+    def spent(self, host: str, source: Address | None, now: float) -> Budget | None:
+        """Which budget would refuse a walk for `host` at `now`, were it asked for; charges nothing.
+
+        An established source may be admitted all the same where the upstream's is.
+        """
+        if source is not None and not self.sources.walks.conforms(self.sources.key(source), now):
+            return Budget.SOURCE
+        if not self._zones.conforms(self.zone_of(host).encode(), now):
+            return Budget.ZONE
+        return Budget.UPSTREAM if self._upstream.wait(now) > 0.0 else None

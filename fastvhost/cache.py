@@ -6,7 +6,7 @@ call costs the same, whatever the number of entries.
 
 from dataclasses import replace
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from fastvhost import config
 from fastvhost.model import Finding, Verdict, VerdictKind
@@ -91,6 +91,12 @@ class VerdictCache:
         """Whether what is remembered of `host`, however old, is that it is not HOSTED, or that DNS failed."""
         verdict = self._unknown.peek(host)
         return verdict is not None and verdict.kind is not VerdictKind.HOSTED
+
+    def peek(self, host: str, now: float) -> tuple[HostedEntry | None, Verdict | None]:
+        """What `hosted` and `unknown` would return; nobody asked."""
+        entry = Cache.__getitem__(self._hosted, host) if host in self._hosted else None  # moves nothing
+        verdict = self._unknown.peek(host)
+        return entry, verdict if verdict is not None and now < verdict.expires else None
 
     def forget(self, host: str) -> None:
         """Know nothing of `host` any more."""

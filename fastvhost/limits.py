@@ -59,6 +59,10 @@ class Bucket:
         """Seconds until a token is there; 0.0 when one is there now."""
         return self.gcra.wait(self._full_at, now)
 
+    def tokens(self, now: float) -> float:
+        """Tokens that are there: at most `gcra.burst`; below 0.0 those taken ahead of time."""
+        return self.gcra.burst - max(0.0, self._full_at - now) * self.gcra.rate
+
     def take(self, now: float) -> float:
         """Take the next token and return the seconds until it is there."""
         wait = self.wait(now)

@@ -4,7 +4,7 @@ No state outlives it and none is shared between two: it can be opened as often a
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import asdict
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import trio
 
+from fastvhost.belief import Belief, believe
 from fastvhost.budgets import Budgets
 from fastvhost.cache import VerdictCache
 from fastvhost.config import Attributes, Config, Endpoint
@@ -24,7 +25,7 @@ from fastvhost.faces.evapi import EvapiFace
 from fastvhost.faces.face import Face
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.udp import bind_udp
-from fastvhost.host import parse_address
+from fastvhost.host import Address, parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
 from fastvhost.probing import probing_in
@@ -34,6 +35,7 @@ from fastvhost.resolve.scout import Scout
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 from fastvhost.retractions import Retractions
+from fastvhost.talkers import Talkers
 from fastvhost.wildcards import Wildcards
 from fastvhost.zone_cut import registrable_domain_reader
 
@@ -54,6 +56,7 @@ class Service:
         *,
         lookup: Lookup,
         cache: VerdictCache,
+        believe: Callable[[str, Address | None, float], Belief],
         upstream: Upstream,
         wildcards: Wildcards,
         faces: Mapping[str, Face],
@@ -62,11 +65,13 @@ class Service:
         attributes: Attributes,
         ask_text: AskText,
     ) -> None:
+        self.faces = faces
+        """Those that are on, by name."""
         self._lookup = lookup
         self._cache = cache
+        self._believe = believe
         self._upstream = upstream
         self._wildcards = wildcards
-        self._faces = faces
         self._denial = denial
         self._keeper = keeper
         self._attributes = attributes
@@ -89,6 +94,10 @@ class Service:
         if self._stopped:
             raise StoppedError("the service has ended: look hosts up within the block of open_service")
         return await self._lookup.lookup(host, peer)
+
+    def belief(self, host: str, source: Address | None, now: float) -> Belief:
+        """What is believed of `host` at `now`, were `source` to ask for it; changes nothing."""
+        return self._believe(host, source, now)
 
     async def published(self, domain: str) -> Published | None:
         """What the zone of a canonical `domain` says of it, by `config.attributes`; None where DNS fails."""
@@ -113,7 +122,12 @@ class Service:
 
     def endpoints(self) -> dict[str, Endpoint]:
         """Where each face listens, by its name; without those that are off."""
-        return {name: face.endpoint for name, face in self._faces.items() if face.endpoint is not None}
+        return {name: face.endpoint for name, face in self.faces.items() if face.endpoint is not None}
+
+    @property
+    def talkers(self) -> Talkers:
+        """Who asks for unknown hosts."""
+        return self._lookup.talkers
 
     def counters(self) -> dict[str, int]:
         """Every counter and gauge, by `part.name`."""
@@ -129,7 +143,7 @@ class Service:
             "upstream": upstream.integers(),
             "upstream.outcome": upstream.outcomes,
             "wildcards": self._wildcards.counts(),
-            **{name: face.counts() for name, face in self._faces.items()},
+            **{name: face.counts() for name, face in self.faces.items()},
             "denial": {**asdict(self._denial.counters), **self._denial.sizes()},
             "domains": {} if self._keeper is None else self._keeper.counts(),
         }
@@ -228,6 +242,16 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 service = Service(
                     lookup=lookup,
                     cache=cache,
+                    believe=partial(
+                        believe,
+                        own=config.own,
+                        table=table,
+                        cache=cache,
+                        lookup=lookup,
+                        budgets=budgets,
+                        wildcards=wildcards,
+                        denied=walker.denied if config.dns.trusted else None,
+                    ),
                     upstream=upstream,
                     wildcards=wildcards,
                     faces=faces,

@@ -143,6 +143,17 @@ class Wildcards:
             reason=f"below the wildcard {verdict.host}: {verdict.reason}",
         )
 
+    def peek(self, host: str, now: float) -> Verdict | None:
+        """The verdict on the wildcard above `host`, in so far as it is believed; nobody asked."""
+        for parent in self._parents(host):
+            entry, none = self._verdicts.peek(f"*.{parent}", now)
+            if entry is not None:
+                believed = now < entry.verdict.expires or (now < entry.stale_until and entry.dns_fails(now))
+                return entry.answer(now) if believed else None
+            if none is not None and none.kind is VerdictKind.NOT_HOSTED:
+                return None
+        return None
+
     def _closest(self, parents: list[str], now: float) -> HostedEntry | None:
         """The wildcard of the closest parent that has one; it is probed again from nine tenths of its TTL on.
 

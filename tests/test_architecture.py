@@ -26,6 +26,8 @@ CORE = frozenset(
         "sources",
         "budgets",
         "scan_resistant",
+        "heavy_hitters",
+        "talkers",
         "retractions",
         "lookup_counters",
         "presumption",
@@ -60,8 +62,8 @@ LAYERS: Mapping[str, Layer] = {
         modules=frozenset({"flying", "probing"}), may_import=CORE, never=frozenset({"socket", "dns"})
     ),
     "lookup": Layer(
-        modules=frozenset({"lookup"}),
-        may_import=CORE | {"domains", "flying"},
+        modules=frozenset({"lookup", "belief"}),
+        may_import=CORE | {"domains", "flying", "lookup"},
         never=frozenset({"socket", "dns"}),
     ),
     "faces": Layer(modules=frozenset({"faces"}), may_import=CORE | {"lookup", "faces"}),

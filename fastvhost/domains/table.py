@@ -62,11 +62,24 @@ class DomainTable:
         verdict = self._made.get(host)
         if verdict is not None:
             return verdict
+        verdict = self._of_standing(host)
+        if verdict is not None:
+            self._made[host] = verdict
+            return verdict
+        return self._of_suffix(host)
+
+    def peek(self, host: str) -> Verdict | None:
+        """What `find` returns; nobody asked."""
+        return self._listed.get(host) or self._of_standing(host) or self._of_suffix(host)
+
+    def _of_standing(self, host: str) -> Verdict | None:
         standing = self._standing.get(host)
         kind = None if standing is None else standing.kind
-        if standing is not None and kind is not None:
-            verdict = self._made[host] = Verdict(kind=kind, host=host, expires=inf, reason=standing.value)
-            return verdict
+        if standing is None or kind is None:
+            return None
+        return Verdict(kind=kind, host=host, expires=inf, reason=standing.value)
+
+    def _of_suffix(self, host: str) -> Verdict | None:
         suffix = self._suffix_of(host)
         if suffix is None:
             return None

@@ -16,6 +16,7 @@ from fastvhost.coalesce import Flight
 from fastvhost.config import Endpoint, Proxies
 from fastvhost.faces.evapi_codec import Question, read_question, write_answer
 from fastvhost.faces.evapi_connection import EvapiConnection
+from fastvhost.faces.latency import Latencies
 from fastvhost.faces.owed import OwedReplies
 from fastvhost.host import parse_address
 from fastvhost.lookup import Lookup
@@ -59,6 +60,7 @@ class EvapiFace:
         self._lookup = lookup
         self._owed = OwedReplies(proxies.evapi_within, patient=True)
         self.counters = EvapiCounters()
+        self.latencies = Latencies()
 
     def counts(self) -> dict[str, int]:
         """Every counter and gauge by name."""
@@ -133,22 +135,27 @@ class EvapiFace:
         if question.source and peer is None:
             # As in PDB: without a source no source's budget would bound it.
             self._lookup.counters.malformed += 1
-            self._reply(connection, question, VerdictKind.MALFORMED)
+            self._reply(connection, question, VerdictKind.MALFORMED, now)
             return
         decided = self._lookup.decide(question.host, peer, now)
         if isinstance(decided, Flight):
             connection.owed += 1
-            self._owed.owe(decided, partial(self._reply_later, connection, question), now)
+            self._owed.owe(decided, partial(self._reply_later, connection, question, now), now)
         else:
-            self._reply(connection, question, decided.kind)
+            self._reply(connection, question, decided.kind, now)
 
-    def _reply_later(self, connection: EvapiConnection, question: Question, verdict: Verdict) -> None:
+    def _reply_later(
+        self, connection: EvapiConnection, question: Question, received: float, verdict: Verdict
+    ) -> None:
         connection.owed -= 1
-        self._reply(connection, question, verdict.kind)
+        self._reply(connection, question, verdict.kind, received)
 
-    def _reply(self, connection: EvapiConnection, question: Question, kind: VerdictKind) -> None:
+    def _reply(
+        self, connection: EvapiConnection, question: Question, kind: VerdictKind, received: float
+    ) -> None:
         if connection.answer(write_answer(question, kind)):
             self.counters.replies[kind] += 1
+            self.latencies.observe(kind, trio.current_time() - received)
         else:
             self.counters.undelivered += 1
 
