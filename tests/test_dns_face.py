@@ -36,7 +36,7 @@ def endpoint(service: Service) -> Endpoint:
 
 
 def face(service: Service) -> DnsFace:
-    found = service._faces["dns"]
+    found = service.faces["dns"]
     assert isinstance(found, DnsFace)
     return found
 
@@ -417,7 +417,8 @@ async def test_want_of_descriptors_is_counted_and_passes(monkeypatch: pytest.Mon
                 return accept()
 
         monkeypatch.setattr(connections, "_sock", Scarce())
-        assert len((await ask(service, "203.0.113.10", tcp=True)).answer) == 1
+        for _ in range(2):  # the first is taken from the socket as it was
+            assert len((await ask(service, "203.0.113.10", tcp=True)).answer) == 1
         assert service.counters()["dns.tcp.accept_errors"] == 2
 
 

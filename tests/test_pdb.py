@@ -214,7 +214,7 @@ async def test_face_on_ipv6_answers(address: str) -> None:
 
 async def test_datagrams_that_the_kernel_drops_are_counted() -> None:
     async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
-        pdb = service._faces["pdb"]
+        pdb = service.faces["pdb"]
         assert isinstance(pdb, PdbFace)
         pdb.datagrams._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         with socket.socket(type=socket.SOCK_DGRAM) as sock:

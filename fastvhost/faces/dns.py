@@ -10,9 +10,10 @@ from fastvhost.errors import ListenError
 from fastvhost.faces.batch import Client
 from fastvhost.faces.dns_reply import most_octets
 from fastvhost.faces.dns_responder import DnsCounters, DnsResponder, Waiting
-from fastvhost.faces.dns_tcp import Connection, ConnectionLoop, bind_tcp
+from fastvhost.faces.dns_tcp import Connection, ConnectionLoop
 from fastvhost.faces.latency import Latencies
 from fastvhost.faces.owed import OwedReplies
+from fastvhost.faces.tcp import bind_tcp
 from fastvhost.faces.udp import DatagramLoop, bind_udp
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict, VerdictKind

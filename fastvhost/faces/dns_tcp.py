@@ -6,21 +6,20 @@ order; what cannot be sent at once holds up the reading of its own connection on
 *Source: RFC 7766 (DNS over TCP).*
 """
 
-import errno
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from typing import NoReturn
 
 import trio
 
-from fastvhost.config import Endpoint, Network
-from fastvhost.errors import ListenError
+from fastvhost.config import Network
 from fastvhost.faces.allowed import is_allowed
+from fastvhost.faces.tcp import accept
 
-__all__ = ["MOST_CONNECTIONS", "Connection", "ConnectionCounters", "ConnectionLoop", "bind_tcp"]
+__all__ = ["MOST_CONNECTIONS", "Connection", "ConnectionCounters", "ConnectionLoop"]
 
 MOST_CONNECTIONS = 100
 """RFC 7766 section 6.2.2 wants clients to use few."""
@@ -42,10 +41,6 @@ _LENGTH = 2
 _LEAST_MESSAGE = 12
 """Octets of a header: what says that it is shorter is not DNS."""
 
-_BACKLOG = 128
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_EXHAUSTED_SECONDS = 0.1
-
 Answerer = Callable[[bytes, "Connection", float], bytes | None]
 """Message, connection, now → the reply, or None when there is none or it comes later. Never raises."""
 
@@ -62,27 +57,6 @@ class ConnectionCounters:
     sent: int = 0
     garbage: int = 0
     slow_readers: int = 0
-
-
-def bind_tcp(endpoint: Endpoint) -> socket.socket:
-    """A non-blocking socket that listens on `endpoint`; `::` takes IPv4 too.
-
-    Raises:
-        ListenError: the address cannot be bound.
-    """
-    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
-    with ExitStack() as undo:
-        try:
-            sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, endpoint.address != "::")
-            sock.bind(endpoint)
-            sock.listen(_BACKLOG)
-        except OSError as error:
-            raise ListenError(f"cannot listen on TCP {endpoint}: {error.strerror or error}") from error
-        undo.pop_all()
-        return sock
 
 
 class Connection:
@@ -231,17 +205,8 @@ class ConnectionLoop:
         """Take connections and serve them until cancelled. An error on one of them ends nothing."""
         async with trio.open_nursery() as nursery:
             while True:
-                await trio.lowlevel.wait_readable(self._sock)
-                try:
-                    sock, client = self._sock.accept()
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    self.counters.accept_errors += 1
-                    if error.errno in _EXHAUSTED:  # the client stays in the queue: look again in a while
-                        await trio.sleep(_EXHAUSTED_SECONDS)
-                    continue
-                connection = self._take(sock, client[0])
+                sock, address = await accept(self._sock, self._count_accept_error)
+                connection = self._take(sock, address)
                 if connection is not None:
                     nursery.start_soon(self._converse, connection)
         raise AssertionError("the nursery ends only when cancelled")
@@ -261,6 +226,9 @@ class ConnectionLoop:
             return Connection(sock, self.counters, self._count_closed)
         sock.close()
         return None
+
+    def _count_accept_error(self) -> None:
+        self.counters.accept_errors += 1
 
     def _count_closed(self) -> None:
         self._open -= 1
