@@ -17,10 +17,11 @@ from fastvhost.cli import main
 from fastvhost.config import Endpoint, LearnMode
 from fastvhost.domains.consent import ConsentKind, consents
 from fastvhost.domains.record import Attribute, AttributeType, DecidedBy, DomainRecord, DomainState
+from fastvhost.domains.record_json import iso_instant, parse_instant
 from fastvhost.domains.store import Store
 from fastvhost.domains_command.access import wall_now
 from fastvhost.domains_command.csv_file import COLUMNS
-from fastvhost.domains_command.text import iso_instant, parse_instant, table_lines
+from fastvhost.domains_command.text import table_lines
 from tests.support import OURS, ZONE
 from tools.dnslab import Lab, open_lab
 

@@ -30,7 +30,8 @@ def _say(line: str) -> None:
 
 
 def _list(args: argparse.Namespace, config: Config) -> int:
-    from fastvhost.domains_command.text import TABLE_HEADING, json_record, table_lines
+    from fastvhost.domains.record_json import json_record
+    from fastvhost.domains_command.text import TABLE_HEADING, table_lines
 
     state = None if args.state is None else DomainState(args.state)
     with open_store(config) as store:
@@ -50,7 +51,8 @@ def _list(args: argparse.Namespace, config: Config) -> int:
 
 
 def _show(args: argparse.Namespace, config: Config) -> int:
-    from fastvhost.domains_command.text import json_record, record_text
+    from fastvhost.domains.record_json import json_record
+    from fastvhost.domains_command.text import record_text
 
     domain = canonical_domain(args.domain)
     with open_store(config) as store:

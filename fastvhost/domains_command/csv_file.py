@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TextIO, TypeVar
 
 from fastvhost.domains.record import Attribute, AttributeType, DecidedBy, DomainRecord, DomainState
+from fastvhost.domains.record_json import iso_instant, parse_instant
 from fastvhost.domains.rows import opensips_attrs_fault, record_fault, split_attributes
 from fastvhost.domains_command.access import RefusedError, canonical_domain
-from fastvhost.domains_command.text import iso_instant, parse_instant
 
 __all__ = ["COLUMNS", "csv_row", "read_records"]
 
