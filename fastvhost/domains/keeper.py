@@ -20,6 +20,7 @@ from fastvhost.domains.engine import notifications_connection
 from fastvhost.domains.housekeeping import Brake, Braking, first_check, longest_wait
 from fastvhost.domains.learner import Learner
 from fastvhost.domains.proxy_links import ProxyLinks
+from fastvhost.domains.recent import RecentChanges
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.store import Changes, Loaded, PutResult, Store
 from fastvhost.domains.sweep import sweep
@@ -95,6 +96,8 @@ class Keeper:
         self._look = trio.Event()
         self._revision = 0
         self._asked: set[str] = set()
+        self._checks = 0
+        self.recent = RecentChanges()
         self._brake = Brake(config.housekeeping)
         self._writer = StoreWriter(self._store, written=self._written)
         self.proxies = ProxyLinks(
@@ -150,10 +153,15 @@ class Keeper:
             "batches": writer.batches,
             "store_failures": writer.failures,
             "store_refused": writer.refused,
+            "checks": self._checks,
             "braked": int(self._brake.braking is not None),
             **asdict(self._learner.counters),
             **self.proxies.counts(),
         }
+
+    async def page(self, state: DomainState | None, after: str, *, limit: int) -> list[DomainRecord]:
+        """Like `Store.find`, which may raise StoreError."""
+        return await self._writer.call(lambda store: store.find(state, after, limit=limit))
 
     async def load(self) -> None:
         """Take everything in from the store: what is known before the first answer.
@@ -232,6 +240,7 @@ class Keeper:
     def _take_over(self, changes: Changes) -> None:
         self._revision = max(self._revision, changes.revision)
         for host, state in changes.states.items():
+            self.recent.note(host, state, self._wall_clock())
             self._texts.put(host, changes.attributes.get(host, ()))
             match state:
                 case DomainState.ACTIVE:
@@ -338,6 +347,7 @@ class Keeper:
             return store.put(stands)
 
         self._written(await self._writer.call(save))
+        self._checks += len(records)
         self._asked -= asked
         for record in dressed:
             # Such a check makes no revision, and what a proxy was told ends.
