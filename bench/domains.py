@@ -58,6 +58,7 @@ names = ["sip.example.net"]
 [listen]
 pdb = "127.0.0.1:0"
 dns = ""
+admin = ""
 [dns]
 servers = ["127.0.0.1:9"]
 [domains]

@@ -45,7 +45,7 @@ _FAULTS: dict[Scene, list[str]] = {
 
 # All else is default. The floor of 30 s would hide that the domains are past their TTL of 5.
 _DAEMON = (
-    f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\n'
+    f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\nadmin = ""\n'
     '[dns]\nservers = ["127.0.0.1"]\n'
     "[cache]\nhosted_ttl = [1, 86_400]\n[domains]\nstore = ''\n"
 )

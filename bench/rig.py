@@ -48,6 +48,7 @@ ports = {{ udp = [5060] }}
 [listen]
 pdb = "127.0.0.1:0"
 dns = ""
+admin = ""
 answer_within = 1.0
 [dns]
 servers = ["127.0.0.1:{dns_port}"]

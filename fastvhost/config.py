@@ -94,6 +94,8 @@ class Listen:
     """The PDB face; None turns it off. Port 0 takes a free one."""
     dns: Endpoint | None = Endpoint("127.0.0.1", 5381)
     """The DNS face, over UDP and TCP, likewise."""
+    admin: Endpoint | None = Endpoint("127.0.0.1", 5382)
+    """The admin face, over HTTP, likewise."""
     zone: str = "vhost.internal"
     """The zone of the DNS face, below which hosts are asked for: a canonical host."""
     allow: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

@@ -274,6 +274,7 @@ _READ_FILE = table(
         Listen,
         pdb=_listen_endpoint,
         dns=_listen_endpoint,
+        admin=_listen_endpoint,
         zone=_zone,
         allow=list_of(_network, "addresses and CIDR networks"),
         answer_within=number(0.001, 10),

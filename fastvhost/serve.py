@@ -12,13 +12,14 @@ import trio
 from fastvhost.config import Config
 from fastvhost.errors import FastvhostError, ListenError
 from fastvhost.faces.dns_tcp import MOST_CONNECTIONS
+from fastvhost.faces.http import MOST_HTTP_CONNECTIONS
 from fastvhost.service import Service, open_service
 
 __all__ = ["run_daemon"]
 
 _log = logging.getLogger(__name__)
 
-_OTHER_FILES = 64 + MOST_CONNECTIONS
+_OTHER_FILES = 64 + MOST_CONNECTIONS + MOST_HTTP_CONNECTIONS
 """File descriptors for all but upstream queries."""
 
 
@@ -53,7 +54,10 @@ async def _serve(config: Config) -> None:
             async with open_service(config) as service:
                 gc.freeze()
                 faces = [f"{name.upper()} on {endpoint}" for name, endpoint in service.endpoints().items()]
-                _log.info("ready: %s", ", ".join(faces) or "no face (listen.pdb and listen.dns are empty)")
+                _log.info(
+                    "ready: %s",
+                    ", ".join(faces) or "no face (listen.pdb, listen.dns and listen.admin are empty)",
+                )
                 await stop.wait()
             _log.info("stopped: %s", _summary(service))
         except FastvhostError as error:

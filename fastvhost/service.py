@@ -24,6 +24,7 @@ from fastvhost.faces.dns import DnsFace, bind_dns
 from fastvhost.faces.evapi import EvapiFace
 from fastvhost.faces.face import Face
 from fastvhost.faces.pdb import PdbFace
+from fastvhost.faces.tcp import bind_tcp
 from fastvhost.faces.udp import bind_udp
 from fastvhost.host import Address, parse_address
 from fastvhost.lookup import Lookup
@@ -129,6 +130,16 @@ class Service:
         """Who asks for unknown hosts."""
         return self._lookup.talkers
 
+    @property
+    def admin_endpoint(self) -> Endpoint | None:
+        """Where the admin face listens; None where it is off."""
+        return self.endpoints().get("admin")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no more look-ups are taken."""
+        return self._stopped
+
     def counters(self) -> dict[str, int]:
         """Every counter and gauge, by `part.name`."""
         hosted, unknown = self._cache.sizes()
@@ -179,6 +190,9 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
             dns_sockets = bind_dns(config.listen.dns)
             for sock in dns_sockets:
                 resources.enter_context(closing(sock))
+        admin_socket = None
+        if config.listen.admin:
+            admin_socket = resources.enter_context(closing(bind_tcp(config.listen.admin)))
         keeper = None
         if config.domains.store:
             from fastvhost.domains.keeper import Keeper  # SQLAlchemy takes half a second
@@ -230,6 +244,33 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 )
             if config.proxies.evapi:
                 faces["evapi"] = EvapiFace(config.proxies, lookup)
+            service = Service(
+                lookup=lookup,
+                cache=cache,
+                believe=partial(
+                    believe,
+                    own=config.own,
+                    table=table,
+                    cache=cache,
+                    lookup=lookup,
+                    budgets=budgets,
+                    wildcards=wildcards,
+                    denied=walker.denied if config.dns.trusted else None,
+                ),
+                upstream=upstream,
+                wildcards=wildcards,
+                faces=faces,
+                denial=walker.denial,
+                keeper=keeper,
+                attributes=config.attributes,
+                ask_text=ask_text,
+            )
+            if admin_socket:
+                from fastvhost.oversight import admin_face  # with h11 some 60 ms
+
+                faces["admin"] = admin_face(
+                    admin_socket, config, service, walker=walker, keeper=keeper, sources=budgets.sources
+                )
             for face in faces.values():
                 resources.callback(face.close)
             if scout:
@@ -239,27 +280,6 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 for face in faces.values():
                     deadlines.start_soon(face.watch_deadlines)
                     receiving.start_soon(face.receive)
-                service = Service(
-                    lookup=lookup,
-                    cache=cache,
-                    believe=partial(
-                        believe,
-                        own=config.own,
-                        table=table,
-                        cache=cache,
-                        lookup=lookup,
-                        budgets=budgets,
-                        wildcards=wildcards,
-                        denied=walker.denied if config.dns.trusted else None,
-                    ),
-                    upstream=upstream,
-                    wildcards=wildcards,
-                    faces=faces,
-                    denial=walker.denial,
-                    keeper=keeper,
-                    attributes=config.attributes,
-                    ask_text=ask_text,
-                )
                 try:
                     yield service
                 except Exception as error:  # noqa: BLE001 - raised again below, outside of any group

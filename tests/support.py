@@ -49,7 +49,7 @@ def config_on(lab: Lab, **sections: Any) -> Config:
     """
     config = Config(
         own=OWN,
-        listen=Listen(pdb=free_endpoint(), dns=None),
+        listen=Listen(pdb=free_endpoint(), dns=None, admin=None),
         dns=Dns(servers=(Endpoint(*lab.address),)),
         cache=Cache(),
         limits=Limits(),

@@ -67,7 +67,10 @@ LAYERS: Mapping[str, Layer] = {
         never=frozenset({"socket", "dns"}),
     ),
     "faces": Layer(modules=frozenset({"faces"}), may_import=CORE | {"lookup", "faces"}),
-    "service": Layer(modules=frozenset({"service"}), may_import=frozenset({"*"}), never=TOP),
+    "admin": Layer(
+        modules=frozenset({"admin"}), may_import=CORE | {"belief", "domains", "lookup", "faces", "admin"}
+    ),
+    "service": Layer(modules=frozenset({"service", "oversight"}), may_import=frozenset({"*"}), never=TOP),
     "top": Layer(modules=TOP, may_import=frozenset({"*"})),
 }
 """From below to above."""

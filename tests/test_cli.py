@@ -54,7 +54,7 @@ def config_file(folder: Path, lab: Lab | None = None, *, pdb: str = "127.0.0.1:0
     servers = f'["{Endpoint(*lab.address)}"]' if lab else '["127.0.0.1:9"]'
     path = folder / "fastvhost.toml"
     path.write_text(
-        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "{pdb}"\ndns = ""\nanswer_within = 5\n'
+        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "{pdb}"\ndns = ""\nadmin = ""\nanswer_within = 5\n'
         f"[dns]\nservers = {servers}\ntimeout = 0.2\n{more}[domains]\nstore = ''\n"
     )
     return path
@@ -252,7 +252,7 @@ def test_few_open_files_are_raised_as_far_as_allowed_and_said(tmp_path: Path) ->
         warning, ready = process.stderr.readline(), process.stderr.readline()
         process.terminate()
         process.communicate(timeout=10)
-    assert "WARNING 200 open files are allowed, so 36 DNS queries may be under way" in warning
+    assert "WARNING 200 open files are allowed, so 4 DNS queries may be under way" in warning
     assert "ready" in ready
     assert process.returncode == 0
 
@@ -329,7 +329,7 @@ def test_too_few_open_files_is_one_line_and_exit_2(tmp_path: Path) -> None:
     result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert result.stderr == (
-        "fastvhost: 20 open files are allowed, and 165 are the least: raise LimitNOFILE or ulimit -n\n"
+        "fastvhost: 20 open files are allowed, and 197 are the least: raise LimitNOFILE or ulimit -n\n"
     )
 
 
@@ -337,10 +337,15 @@ def test_daemon_says_where_each_face_listens_and_that_there_is_none(tmp_path: Pa
     for faces, said in (
         ({"pdb": "127.0.0.1:0", "dns": "127.0.0.1:0"}, r"ready: PDB on 127.0.0.1:\d+, DNS on 127.0.0.1:\d+$"),
         ({"pdb": "", "dns": "127.0.0.1:0"}, r"ready: DNS on 127.0.0.1:\d+$"),
-        ({"pdb": "", "dns": ""}, r"ready: no face \(listen.pdb and listen.dns are empty\)$"),
+        ({"pdb": "", "dns": "", "admin": "127.0.0.1:0"}, r"ready: ADMIN on 127.0.0.1:\d+$"),
+        (
+            {"pdb": "", "dns": ""},
+            r"ready: no face \(listen.pdb, listen.dns and listen.admin are empty\)$",
+        ),
     ):
         path = config_file(tmp_path)
-        text = re.sub(r"^(pdb|dns) = .*\n", "", path.read_text(), flags=re.MULTILINE)
+        text = re.sub(r"^(pdb|dns|admin) = .*\n", "", path.read_text(), flags=re.MULTILINE)
+        faces = {"admin": ""} | faces
         keys = "".join(f'{key} = "{value}"\n' for key, value in faces.items())
         path.write_text(text.replace("[listen]\n", f"[listen]\n{keys}"))
         with subprocess.Popen(

@@ -24,6 +24,7 @@ ports = { udp = [5060, 5062], tls = [5061], sctp = [1], ws = [80], wss = [65535]
 [listen]
 pdb = "[::1]:5399"
 dns = "[::1]:5398"
+admin = "[::1]:5397"
 zone = "Ours.Example."
 allow = ["10.0.0.0/8"]
 answer_within = 0.1
@@ -95,6 +96,7 @@ def test_config_with_every_key_is_read_whole() -> None:
         listen=Listen(
             pdb=Endpoint("::1", 5399),
             dns=Endpoint("::1", 5398),
+            admin=Endpoint("::1", 5397),
             zone="ours.example",
             allow=(ip_network("10.0.0.0/8"),),
             answer_within=0.1,
@@ -386,7 +388,7 @@ def test_key_unknown_names_the_nearest_and_the_known(line: str, start: str, hint
 
 @pytest.mark.parametrize(
     "key",
-    ["listen.admin", "listen.http", "dns.build", "dns.self"],
+    ["listen.https", "listen.http", "dns.build", "dns.self"],
 )
 def test_key_of_no_known_part_is_unknown(key: str) -> None:
     assert complaint(f'{OWN}{key} = "x"').startswith(f"{key}: unknown, with value 'x'; ")
@@ -508,7 +510,7 @@ def test_dns_server_of_no_known_form_is_refused(entry: str) -> None:
         "127.0.0.1:٣",
     ],
 )
-@pytest.mark.parametrize("key", ["listen.pdb", "listen.dns"])
+@pytest.mark.parametrize("key", ["listen.pdb", "listen.dns", "listen.admin"])
 def test_listen_endpoint_of_no_known_form_is_refused(key: str, entry: str) -> None:
     assert complaint(f'{OWN}{key} = "{entry}"').startswith(f"{key}: found '{entry}'; ")
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.server("sipp", "kamailio", "knotd")
 
 def config(dns: object) -> str:
     return (
-        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\n'
+        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\nadmin = ""\n'
         f'[dns]\nservers = ["{dns}"]\n'
         "[domains]\nstore = ''\n"
     )

@@ -32,7 +32,7 @@ def config(dns: Endpoint) -> str:
     """Defaults, but a TTL of 5 s is taken at its word, a dead server is known as such sooner, and a sipp that
     was stalled may make up for it."""
     return (
-        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\n[dns]\n'
+        f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\nadmin = ""\n[dns]\n'
         f'servers = ["{dns}"]\ntimeout = 0.5\n'
         "[cache]\nhosted_ttl = [1, 86_400]\n[limits]\nsource_rate = 40\n[domains]\nstore = ''\n"
     )

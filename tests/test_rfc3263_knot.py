@@ -420,7 +420,7 @@ async def test_reply_of_over_256_records_is_no_evidence(knot: Endpoint) -> None:
 def config_on(knot: Endpoint, *, pdb: bool = False) -> Config:
     return Config(
         own=OWN,
-        listen=Listen(pdb=free_endpoint() if pdb else None, dns=None),
+        listen=Listen(pdb=free_endpoint() if pdb else None, dns=None, admin=None),
         dns=Dns(servers=(knot,)),
         cache=Cache(hosted_ttl=(30.0, 350.0), not_hosted_ttl=(80.0, 300.0)),
         domains=Domains(store=""),

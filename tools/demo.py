@@ -89,7 +89,7 @@ async def demo(*, once: bool) -> None:
         lab.faults.extend(FAULTS)
         config = Config(
             own=OWN,
-            listen=Listen(pdb=Endpoint("127.0.0.1", 0), dns=None),
+            listen=Listen(pdb=Endpoint("127.0.0.1", 0), dns=None, admin=None),
             dns=Dns(servers=(Endpoint(*lab.address),)),
             domains=Domains(store=""),
         )

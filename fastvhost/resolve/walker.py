@@ -70,6 +70,20 @@ class Walker:
         # What unknown hosts leave may serve known ones; never the other way round.
         self.known = replace(known, spare=self.unknown)
 
+    def budget(self, now: float) -> dict[str, float]:
+        """What is left of the upstream's budget, by lane."""
+        lanes = {"unknown": self.unknown, "known": self.known, "checks": self.checks}
+        return {
+            f"{name}.{what}": value
+            for name, lane in lanes.items()
+            for what, value in (
+                ("tokens", lane.bucket.tokens(now)),
+                ("burst", lane.bucket.gcra.burst),
+                ("rate", lane.bucket.gcra.rate),
+                ("slots_free", lane.slots.value),
+            )
+        }
+
     async def walk(self, host: str, *, admitted_at: float | None) -> Finding:
         """Find out whether the DNS records of `host` lead to us, within `dns.walk_timeout`.
 

@@ -1,0 +1,56 @@
+"""Verdicts, beliefs and talkers as JSON."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import isinf
+
+from fastvhost.belief import Belief
+from fastvhost.model import Finding, Step, Verdict
+from fastvhost.talkers import Talker
+
+__all__ = ["json_belief", "json_finding", "json_talkers"]
+
+
+def json_belief(belief: Belief, now: float) -> dict[str, object]:
+    """Host, station and why; the verdict, or null where it has to be found out."""
+    return {
+        "host": belief.host,
+        "station": belief.station.value,
+        "why": belief.why,
+        "verdict": None if belief.verdict is None else _json_verdict(belief.verdict, now),
+    }
+
+
+def json_finding(finding: Finding) -> dict[str, object]:
+    """What a walk found, and how; `ttl` in seconds, null where nothing bounds it."""
+    return {
+        "kind": finding.kind.name,
+        "ttl": _json_seconds(finding.ttl),
+        "reason": finding.reason,
+        "steps": _json_steps(finding.steps),
+    }
+
+
+def json_talkers(talkers: Sequence[Talker]) -> list[dict[str, object]]:
+    """The first asked most."""
+    return [asdict(talker) for talker in talkers]
+
+
+def _json_verdict(verdict: Verdict, now: float) -> dict[str, object]:
+    return {
+        "kind": verdict.kind.name,
+        "ttl": _json_seconds(verdict.ttl(now)),
+        "reason": verdict.reason,
+        "stale": verdict.stale,
+        "failures": verdict.failures,
+        "steps": _json_steps(verdict.steps),
+    }
+
+
+def _json_steps(steps: Sequence[Step]) -> list[dict[str, object]]:
+    return [asdict(step) for step in steps]
+
+
+def _json_seconds(seconds: float) -> float | None:
+    """To the millisecond; JSON has no infinity."""
+    return None if isinf(seconds) else round(seconds, 3)

@@ -1,0 +1,63 @@
+"""What the admin face is let see of a service: its figures, by name, and what may be asked of its parts."""
+
+import socket
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fastvhost.admin.face import AdminFace
+from fastvhost.admin.process import Process, build
+from fastvhost.admin.sight import Sight
+from fastvhost.config import Config
+from fastvhost.resolve.walker import Walker
+from fastvhost.sources import Sources
+
+if TYPE_CHECKING:
+    from fastvhost.domains.keeper import Keeper
+    from fastvhost.service import Service
+
+__all__ = ["admin_face"]
+
+
+def admin_face(
+    sock: socket.socket,
+    config: Config,
+    service: "Service",
+    *,
+    walker: Walker,
+    keeper: "Keeper | None",
+    sources: Sources,
+) -> AdminFace:
+    """The admin face of a service, on a listening socket."""
+    limits = {
+        "limit.limits.upstream_qps": config.limits.upstream_qps,
+        "limit.limits.upstream_inflight": config.limits.upstream_inflight,
+        "limit.cache.hosted_entries": config.cache.hosted_entries,
+        "limit.cache.unknown_entries": config.cache.unknown_entries,
+    }
+    process = Process()
+
+    def figures(now: float) -> Mapping[str, float]:
+        return {
+            **service.counters(),
+            **{f"budget.{name}": value for name, value in walker.budget(now).items()},
+            "sources.established": len(sources),
+            **limits,
+            **process.figures(),
+        }
+
+    sight = Sight(
+        figures=figures,
+        latencies=lambda: {
+            name: face.latencies for name, face in service.faces.items() if face.latencies is not None
+        },
+        belief=service.belief,
+        walk=walker.check,
+        talkers=service.talkers,
+        domains=None if keeper is None else lambda state, after, most: keeper.page(state, after, limit=most),
+        recent=(lambda: ()) if keeper is None else keeper.recent.latest,
+        not_ready=lambda: "stopping: no more requests are taken" if service.stopped else None,
+        wall_clock=time.time,  # noqa: TID251 - for people and other machines
+        build=build(),
+    )
+    return AdminFace(sock, config.listen, sight)
