@@ -32,7 +32,7 @@ class Histogram:
 class Latencies:
     """The replies of one face, from the receipt of a request by the daemon to its reply.
 
-    What a datagram waits in the socket's buffer before is not seen. 0.4 us an observation.
+    What a datagram waits in the socket's buffer before is not seen. 0.4 us an observation, 2 us a turn.
     """
 
     __slots__ = ("_counts", "_repeated", "_totals")
@@ -52,10 +52,11 @@ class Latencies:
         before = self._repeated
         if repeated == before:
             return
-        for kind in VerdictKind:
-            new = repeated[kind] - before[kind]
-            if new:
-                self.observe(kind, seconds, new)
+        bucket = bisect_left(BOUNDS, seconds)
+        for kind, (now, then) in enumerate(zip(repeated, before, strict=False)):
+            if now != then:
+                self._counts[kind][bucket] += now - then
+                self._totals[kind] += seconds * (now - then)
         self._repeated = repeated
 
     def histograms(self) -> Mapping[VerdictKind, Histogram]:
