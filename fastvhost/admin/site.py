@@ -27,7 +27,8 @@ _MOST_TALKERS = 100
 _MOST_DOMAINS = 1_000
 """Records of one page; some 600 octets each."""
 
-_USUAL = {"talkers": 20, "domains": 100}
+_USUAL_TALKERS = 20
+_USUAL_DOMAINS = 100
 
 _WALKS_AT_ONCE = 4
 """Walks that are asked for here; they spend what housekeeping has."""
@@ -127,9 +128,10 @@ class Site:
         if self._sight.domains is None:
             return refusal(HTTPStatus.NOT_FOUND, "nothing is stored: domains.store is empty")
         state = _state(parameters.get("state", ""))
-        limit = _limit(parameters, _USUAL["domains"], _MOST_DOMAINS)
+        after = _name(parameters.get("after", ""))
+        limit = _limit(parameters, _USUAL_DOMAINS, _MOST_DOMAINS)
         try:
-            records = await self._sight.domains(state, parameters.get("after", ""), limit)
+            records = await self._sight.domains(state, after, limit)
         except StoreError as error:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         return _json(
@@ -140,7 +142,7 @@ class Site:
         )
 
     async def _sources(self, parameters: Mapping[str, str]) -> HttpResponse:
-        limit = _limit(parameters, _USUAL["talkers"], _MOST_TALKERS)
+        limit = _limit(parameters, _USUAL_TALKERS, _MOST_TALKERS)
         now = trio.current_time()
         return _json(
             {
@@ -170,6 +172,14 @@ def _state(text: str) -> DomainState | None:
     except ValueError:
         allowed = ", ".join(state.value for state in DomainState)
         raise _BadParameterError(f"parameter 'state': found {text!r}; allowed: {allowed}") from None
+
+
+def _name(text: str) -> str:
+    """A canonical host, or nothing."""
+    host = parse_host(text) if text else DomainName("")
+    if not isinstance(host, DomainName):
+        raise _BadParameterError(f"parameter 'after': found {text!r}; allowed: the name of a domain")
+    return host.name
 
 
 def _limit(parameters: Mapping[str, str], usual: int, most: int) -> int:
