@@ -148,7 +148,7 @@ async def test_unlisted_clients_are_dropped_unread_and_remembered_nowhere() -> N
         config = config_on(lab, listen={"allow": (ip_network("127.0.0.1"),)})
         async with open_service(config) as service:
             assert service.pdb_endpoint is not None
-            pdb = service._faces["pdb"]
+            pdb = service.faces["pdb"]
             assert isinstance(pdb, PdbFace)
             for number in range(2_000):
                 with PdbClient(service.pdb_endpoint) as stranger:
@@ -167,7 +167,7 @@ async def test_unlisted_clients_are_dropped_unread_and_remembered_nowhere() -> N
 async def test_allowed_clients_beyond_those_remembered_are_answered_and_memory_is_bounded() -> None:
     async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
         assert service.pdb_endpoint is not None
-        pdb = service._faces["pdb"]
+        pdb = service.faces["pdb"]
         assert isinstance(pdb, PdbFace)
         most = 0
         for number in range(5_000):
