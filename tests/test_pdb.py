@@ -6,14 +6,14 @@ from ipaddress import ip_network
 import pytest
 import trio
 
-from fastvhost.config import Endpoint
+from fastvhost.config import Config, Endpoint
 from fastvhost.domains.table import Standing
 from fastvhost.faces.pdb import PdbFace
 from fastvhost.faces.pdb_codec import write_reply, write_request
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
 from tests.support import ZONE, PdbClient, config_on, free_endpoint, until
-from tools.dnslab import Effect, Fault, open_lab
+from tools.dnslab import Effect, Fault, Lab, open_lab
 
 
 def pdb_of(service: Service) -> Endpoint:
@@ -168,8 +168,13 @@ async def test_waiters_over_the_cap_are_told_pending_at_once() -> None:
         assert service.counters()["lookup.pending_waiters"] == 2
 
 
+def patient(lab: Lab) -> Config:
+    """So patient that no machine is too slow."""
+    return config_on(lab, listen={"answer_within": 5.0})
+
+
 async def test_answer_is_repeated_until_it_is_retracted() -> None:
-    async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
+    async with open_lab([ZONE]) as lab, open_service(patient(lab)) as service:
         with PdbClient(pdb_of(service)) as client:
             kinds = [await client.ask("hosted.example") for _ in range(5)]
             assert kinds == [VerdictKind.HOSTED] * 5
@@ -185,7 +190,7 @@ async def test_answer_is_repeated_until_it_is_retracted() -> None:
 
 
 async def test_domain_that_the_cache_forgets_is_repeated_no_more() -> None:
-    async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
+    async with open_lab([ZONE]) as lab, open_service(patient(lab)) as service:
         with PdbClient(pdb_of(service)) as client:
             for _ in range(3):
                 assert await client.ask("hosted.example") is VerdictKind.HOSTED
@@ -196,7 +201,7 @@ async def test_domain_that_the_cache_forgets_is_repeated_no_more() -> None:
 
 
 async def test_each_source_and_spelling_is_repeated_with_its_own_name() -> None:
-    async with open_lab([ZONE]) as lab, open_service(config_on(lab)) as service:
+    async with open_lab([ZONE]) as lab, open_service(patient(lab)) as service:
         with PdbClient(pdb_of(service)) as client:
             for name in ("hosted.example", "HOSTED.example", "hosted.example 192.0.2.1", "hosted.example."):
                 for _ in range(3):
