@@ -26,7 +26,7 @@ from fastvhost.config import Endpoint, Housekeeping
 from fastvhost.domains.housekeeping import first_check, longest_wait
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.store import Store
-from tools.pdbload import LoadError, Plan, run_load
+from tools.load import LoadError, Plan, run_load
 
 __all__ = ["main"]
 

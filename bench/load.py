@@ -19,7 +19,7 @@ from statistics import median
 from bench.machine import circumstances
 from bench.processes import BenchError
 from bench.rig import HOSTS, Case, Rig, Run
-from tools.pdbload import LoadError
+from tools.load import LoadError
 
 __all__ = ["main"]
 

@@ -20,7 +20,7 @@ import dns.query
 
 from bench.processes import BenchError, Server, pin, running, server_and_other_core
 from fastvhost.config import Endpoint
-from tools.pdbload import Plan, run_load
+from tools.load import Plan, run_load
 
 __all__ = ["HOSTS", "Case", "Rig", "Run"]
 
@@ -139,7 +139,7 @@ class Rig:
         )
 
     def _load(self, case: Case, server: Server, seconds: float) -> dict[str, Any]:
-        command: list[str] = [sys.executable, "-m", "tools.pdbload", "--json"]
+        command: list[str] = [sys.executable, "-m", "tools.load", "--json"]
         command += ["--server", f"{_LOOPBACK}:{server.port}", "--hosts", str(self._hosts)]
         command += ["--unknown", str(case.unknown_share), "--window", str(case.window)]
         command += ["--seconds", str(seconds)]

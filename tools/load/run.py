@@ -6,11 +6,12 @@ from collections import Counter, deque
 from collections.abc import Callable
 from math import ceil, inf
 
-from tools.pdbload.errors import LoadError
-from tools.pdbload.figures import Figures
-from tools.pdbload.plan import Plan
-from tools.pdbload.ring import IDS, RequestRing
-from tools.pdbload.wire import BATCH, SLOT, Wire, open_wire
+from tools.load.errors import LoadError
+from tools.load.figures import Figures
+from tools.load.plan import Plan
+from tools.load.replies import Matched, Replies
+from tools.load.ring import IDS, RequestRing
+from tools.load.wire import BATCH, Wire, open_wire
 
 __all__ = ["Progress", "run_load"]
 
@@ -34,11 +35,12 @@ def run_load(plan: Plan, *, progress: Progress | None = None, batched: bool | No
         batched: False to use one system call a datagram; None for the best that the platform has.
 
     Raises:
-        LoadError: nothing listens there.
+        LoadError: nothing listens there, or a name cannot be asked for.
     """
     ring = RequestRing(plan)
+    slot = ring.stride + plan.dialect.room
     try:
-        with open_wire(plan.server, ring, batched=batched) as wire:
+        with open_wire(plan.server, ring, slot, batched=batched) as wire:
             run = _Run(plan, ring, wire, progress)
             if plan.rate is None:
                 run.closed_loop(plan.window)
@@ -55,14 +57,14 @@ class _Run:
     """The state of one run. Requests are numbered from 0; the id of one is its number modulo `IDS`."""
 
     def __init__(self, plan: Plan, ring: RequestRing, wire: Wire, progress: Progress | None) -> None:
-        self.figures = Figures()
+        self.figures = Figures(dialect=plan.dialect)
         self._ring = ring
         self._wire = wire
+        self._replies = Replies(wire, ring, plan.dialect)
         self._progress = progress
         self._timeout = plan.timeout
-        # By id: whether a request is outstanding, what its reply begins with, when it was (due to be) sent.
+        # By id: whether a request is outstanding, and when it was (due to be) sent.
         self._outstanding = bytearray(IDS)
-        self._heads: list[bytes] = [b""] * IDS
         self._times = array("d", bytes(8 * IDS))
         self._batches: deque[tuple[int, int, float]] = deque()
         """First number, count and time of each batch that may still have requests outstanding."""
@@ -110,46 +112,33 @@ class _Run:
         count = self._wire.send(in_ring, count)
         ids = slice(first_id, first_id + count)
         self._outstanding[ids] = b"\1" * count
-        self._heads[ids] = self._ring.heads[in_ring : in_ring + count]
-        self._times[ids] = array("d", [at + interval * later for later in range(count)])
+        self._times[ids] = _instants(at, interval, count)
         self._batches.append((number, count, at))
         self.figures.sent += count
 
     def _collect(self, wait: float) -> None:
         """Take the replies that are there; when there are none wait up to `wait` seconds for some."""
-        lengths = self._wire.receive()
-        if not lengths and wait > 0.0:
-            self._wire.wait(wait)
-            lengths = self._wire.receive()
+        matched = self._replies.take(self._outstanding, self.figures.sent)
+        if not matched.received and wait > 0.0:
+            self._replies.wait(wait)
+            matched = self._replies.take(self._outstanding, self.figures.sent)
         now = time.perf_counter()
-        if lengths:
-            self._match(lengths, now)
+        if matched.received:
+            self._count(matched, now)
         self._expire(now)
         if self._progress is not None and now >= self._report_at:
             self._report_at = now + 1.0
             self._progress(self.figures)
 
-    def _match(self, lengths: list[int], now: float) -> None:
-        replies, outstanding, heads = self._wire.replies, self._outstanding, self._heads
-        starts_with = replies.startswith
-        answered: list[int] = []
-        values: list[int] = []
-        for start, length in zip(range(0, BATCH * SLOT, SLOT), lengths, strict=False):
-            message_id = replies[start + 4] << 8 | replies[start + 5]
-            head = heads[message_id]
-            # A shorter or longer datagram, and what an earlier one left in the slot, must not pass.
-            if outstanding[message_id] and length == len(head) + 2 and starts_with(head, start):
-                outstanding[message_id] = 0
-                answered.append(message_id)
-                values.append(replies[start + length - 2] << 8 | replies[start + length - 1])
+    def _count(self, matched: Matched, now: float) -> None:
         self._last_reply = now
         figures = self.figures
         figures.seconds = now - self._start
-        figures.answered += len(answered)
-        figures.strays += len(lengths) - len(answered)
-        figures.verdicts.update(values)
+        figures.answered += len(matched.ids)
+        figures.strays += matched.received - len(matched.ids)
+        figures.verdicts.update(matched.outcomes)
         # Few instants in a closed loop: requests of one batch share theirs.
-        for sent_at, count in Counter(map(self._times.__getitem__, answered)).items():
+        for sent_at, count in Counter(map(self._times.__getitem__, matched.ids)).items():
             figures.latency.record(now - sent_at, count)
 
     def _expire(self, now: float, before: int = 0) -> None:
@@ -165,3 +154,9 @@ class _Run:
         """Wait for what is outstanding."""
         while self._waiting():
             self._collect(_SHORT_WAIT)
+
+
+def _instants(first: float, interval: float, count: int) -> "array[float]":
+    if not interval:
+        return array("d", (first,)) * count
+    return array("d", [first + interval * later for later in range(count)])

@@ -10,9 +10,11 @@ from typing import NoReturn
 
 from fastvhost.config_file import parse_endpoint
 from fastvhost.errors import ConfigError
-from tools.pdbload.errors import LoadError
-from tools.pdbload.plan import Plan
-from tools.pdbload.run import run_load
+from tools.load.dns import Dns
+from tools.load.errors import LoadError
+from tools.load.pdb import Pdb
+from tools.load.plan import Plan
+from tools.load.run import run_load
 
 __all__ = ["main"]
 
@@ -22,9 +24,10 @@ _SECONDS = 5.0
 
 _EPILOG = """\
 examples:
-  python -m tools.pdbload --hosts hosts.txt --seconds 5             hits, as fast as they are answered
-  python -m tools.pdbload --unknown 1 --window 64 --count 10000     hosts that nobody has asked before
-  python -m tools.pdbload --hosts hosts.txt --unknown 0.1 --rate 20000 --json
+  python -m tools.load --hosts hosts.txt --seconds 5             hits, as fast as they are answered
+  python -m tools.load --unknown 1 --window 64 --count 10000     hosts that nobody has asked before
+  python -m tools.load --hosts hosts.txt --unknown 0.1 --rate 20000 --json
+  python -m tools.load --dns --hosts hosts.txt                      the same hosts by DNS
 
 exit status: 0; 1 when not one reply came; 2 usage, or nothing listens there
 """
@@ -55,8 +58,10 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     seconds: float | None = arguments.seconds
     if seconds is None and arguments.count is None:
         seconds = _SECONDS
+    dialect = Pdb() if arguments.dns is None else Dns(arguments.dns)
     return Plan(
-        server=parse_endpoint(arguments.server, default_port=5380),
+        server=parse_endpoint(arguments.server, default_port=dialect.default_port),
+        dialect=dialect,
         names=names,
         unknown_share=arguments.unknown,
         under=arguments.under,
@@ -78,14 +83,21 @@ def _read_names(path: Path) -> tuple[bytes, ...]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(
-        prog="pdbload",
-        description="Load on the PDB face of a fastvhost on this machine.",
+        prog="load",
+        description="Load on a fastvhost, or another DNS server, on this machine: by PDB or by DNS.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--server", default="127.0.0.1:5380", metavar="ADDR:PORT", help="on loopback (default: %(default)s)")
+    add("--server", default="127.0.0.1", metavar="ADDR:PORT", help="default: 127.0.0.1, port 5380 or 5381")
+    add(
+        "--dns",
+        nargs="?",
+        const="vhost.internal",
+        metavar="ZONE",
+        help='A of HOST.ZONE by DNS, not PDB; "" for the hosts themselves (default ZONE: %(const)s)',
+    )
     add("--hosts", type=Path, metavar="FILE", help="one HOST or `HOST SOURCE` a line; # begins a comment")
     add("--unknown", type=float, default=0.0, metavar="SHARE", help="of random hosts, 0 to 1 (default: 0)")
     add("--under", default="invalid", metavar="DOMAIN", help="where random hosts are (default: %(default)s)")

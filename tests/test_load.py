@@ -16,9 +16,9 @@ import pytest
 from fastvhost.config import Endpoint
 from fastvhost.faces.pdb_codec import read_request, write_reply
 from fastvhost.model import VerdictKind
-from tools.pdbload import Figures, LatencyHistogram, LoadError, Plan, run_load
-from tools.pdbload.__main__ import main
-from tools.pdbload.ring import IDS, RequestRing
+from tools.load import Figures, LatencyHistogram, LoadError, Plan, run_load
+from tools.load.__main__ import main
+from tools.load.ring import IDS, RequestRing
 
 Replier = Callable[[bytes], Sequence[bytes]]
 
@@ -214,7 +214,41 @@ def test_a_ring_holds_all_of_more_names_than_there_are_ids() -> None:
     names = tuple(b"h%d.example" % number for number in range(IDS + 1))
     ring = RequestRing(Plan(server=Endpoint("127.0.0.1", 1), names=names))
     assert len(ring) == 2 * IDS
-    assert {head[6:-1] for head in ring.heads} == set(names)
+    assert {echo[6:-1] for echo in ring.echoes} == set(names)
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_a_reply_that_changes_is_counted_as_it_is_when_the_ring_comes_round(batched: bool) -> None:
+    turn = itertools.count()
+
+    def hosted_no_more(frame: bytes) -> Sequence[bytes]:
+        kind = VerdictKind.HOSTED if next(turn) < IDS + 100 else VerdictKind.NOT_HOSTED
+        return [write_reply(frame, kind)]
+
+    with pdb_server(hosted_no_more) as server:
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 300)
+        ring = RequestRing(plan)
+        figures = run_load(plan, batched=batched)
+    assert len(ring) == IDS
+    assert figures.verdicts == {VerdictKind.HOSTED: IDS + 100, VerdictKind.NOT_HOSTED: 200}
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_replies_out_of_order_are_matched_when_the_ring_comes_round(batched: bool) -> None:
+    held: list[bytes] = []
+
+    def in_pairs(frame: bytes) -> Sequence[bytes]:
+        held.append(write_reply(frame, VerdictKind.HOSTED))
+        if len(held) < 2:
+            return ()
+        replies = held[::-1]
+        held.clear()
+        return replies
+
+    with pdb_server(in_pairs) as server:
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 300)
+        figures = run_load(plan, batched=batched)
+    assert (figures.answered, figures.lost, figures.strays) == (IDS + 300, 0, 0)
 
 
 def test_seconds_end_a_run() -> None:
@@ -354,7 +388,7 @@ def test_command_line_wrong_is_one_line_and_exit_2(
         main(arguments)
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert said.startswith("pdbload: ")
+    assert said.startswith("load: ")
     assert why in said
     assert said.count("\n") == 1
 

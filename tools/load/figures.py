@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fastvhost.model import VerdictKind
-from tools.pdbload.latency import LatencyHistogram
+from tools.load.dialect import Dialect
+from tools.load.latency import LatencyHistogram
 
 __all__ = ["Figures"]
 
@@ -15,6 +15,8 @@ _PERCENTILES = (50.0, 99.0, 99.9)
 class Figures:
     """Counts of one run; `sent == answered + lost` once it has ended."""
 
+    dialect: Dialect
+    """The words for what replies say."""
     sent: int = 0
     answered: int = 0
     lost: int = 0
@@ -24,7 +26,7 @@ class Figures:
     seconds: float = 0.0
     """From the first request to the last reply."""
     verdicts: Counter[int] = field(default_factory=Counter)
-    """Replies by value."""
+    """Replies by what they say: PDB values, DNS outcomes."""
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
 
     @property
@@ -41,12 +43,12 @@ class Figures:
             "answered": self.answered,
             "lost": self.lost,
             "strays": self.strays,
-            "verdicts": {_verdict(value): count for value, count in sorted(self.verdicts.items())},
+            "verdicts": self._verdicts(),
             "latency_us": self._latencies(),
         }
 
     def __str__(self) -> str:
-        verdicts = "  ".join(f"{_verdict(value)} {count:,}" for value, count in sorted(self.verdicts.items()))
+        verdicts = "  ".join(f"{verdict} {count:,}" for verdict, count in self._verdicts().items())
         latencies = "  ".join(
             f"{name} {'-' if latency is None else f'{latency:,}'}"
             for name, latency in self._latencies().items()
@@ -63,9 +65,5 @@ class Figures:
         points["max"] = self.latency.highest if self.latency.count else None
         return {name: None if point is None else round(point * 1e6, 1) for name, point in points.items()}
 
-
-def _verdict(value: int) -> str:
-    try:
-        return VerdictKind(value).name
-    except ValueError:
-        return f"value {value}"
+    def _verdicts(self) -> dict[str, int]:
+        return {self.dialect.describe(value): count for value, count in sorted(self.verdicts.items())}

@@ -1,12 +1,13 @@
 """What a run of load is: whom to ask, for what, how fast and how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from fastvhost.config import Endpoint
-from fastvhost.faces.pdb_codec import MAX_NAME
 from fastvhost.host import DomainName, parse_host
-from tools.pdbload.errors import LoadError
+from tools.load.dialect import Dialect
+from tools.load.errors import LoadError
+from tools.load.pdb import Pdb
 
 __all__ = ["MAX_NAMES", "MAX_WINDOW", "Plan"]
 
@@ -14,7 +15,7 @@ MAX_NAMES = 1_048_576
 """Names of one plan; some 250 octets each once prebuilt."""
 
 MAX_WINDOW = 4_096
-"""Far below the 65,536 ids of PDB, so that an id comes round long after its last use."""
+"""Far below the 65,536 ids, so that an id comes round long after its last use."""
 
 _MAX_UNDER = 200
 """Octets of `under`, which leave room for the random label."""
@@ -34,8 +35,10 @@ class Plan:
 
     server: Endpoint
     """On loopback only: this is a tool to measure one's own daemon."""
+    dialect: Dialect = field(default_factory=Pdb)
+    """The protocol of the face: `Pdb` or `Dns`."""
     names: tuple[bytes, ...] = ()
-    """PDB names (`HOST` or `HOST SOURCE`), asked in a random order that repeats."""
+    """Hosts (for PDB `HOST` or `HOST SOURCE`), asked in a random order that repeats."""
     unknown_share: float = 0.0
     """The share of requests, 0–1, that ask for a random host, each one never asked before."""
     under: str = "invalid"
@@ -69,6 +72,3 @@ class Plan:
         for holds, otherwise in checks:
             if not holds:
                 raise LoadError(otherwise)
-        for name in self.names:
-            if not 0 < len(name) <= MAX_NAME or 0 in name:
-                raise LoadError(f"{name!r}: a PDB name has 1 to {MAX_NAME} octets and no NUL")

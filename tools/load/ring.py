@@ -1,0 +1,81 @@
+"""The requests of a run, all prebuilt: a ring of frames, sent in order, again and again.
+
+Frame number n has the id `n mod 65536`, so that sending costs no work in Python. Only frames for random
+hosts are touched again: 8 digits are written into each before it is sent.
+"""
+
+import random
+import secrets
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from tools.load.dialect import RANDOM_LABEL
+from tools.load.plan import Plan
+
+__all__ = ["IDS", "RequestRing"]
+
+IDS = 0x10000
+"""The ids that PDB and DNS have; a ring that is sent more than once has a multiple of it in frames."""
+
+_ALIGNMENT = 8
+_RUN_OCTETS = 4
+_SERIAL_DIGITS = 8
+_DIGITS_IN_LABEL = len(RANDOM_LABEL % (bytes(2 * _RUN_OCTETS), 0)) - _SERIAL_DIGITS
+
+
+class RequestRing:
+    """Frames in one buffer, `stride` octets apart, and the `echoes` that the replies to them must have.
+
+    Raises:
+        LoadError: the dialect cannot say one of the names.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._dialect = dialect = plan.dialect
+        order = random.Random(0)  # the same order in every run: runs are compared
+        length = -(-max(1, len(plan.names)) // IDS) * IDS
+        if plan.count is not None:
+            length = min(length, plan.count)
+        self._serial = 0
+        label = RANDOM_LABEL % (secrets.token_hex(_RUN_OCTETS).encode(), 0)
+        unknown = b"%b.%b" % (label, plan.under.encode())
+        # Written once for each name: writing them for each frame would take seconds.
+        known = _repeated([dialect.request(name, 0) for name in plan.names], order)
+        template = dialect.request(unknown, 0)
+        made = [template if order.random() < plan.unknown_share else next(known) for _ in range(length)]
+        self._unknown = [number for number, frame in enumerate(made) if frame is template]
+        self._digits_at = dialect.name_at + _DIGITS_IN_LABEL
+        id_at = dialect.id_at
+        frames = [
+            b"%b%b%b" % (frame[:id_at], (number % IDS).to_bytes(2, "big"), frame[id_at + 2 :])
+            for number, frame in enumerate(made)
+        ]
+        self.lengths = [len(frame) for frame in frames]
+        self.stride = -(-max(self.lengths) // _ALIGNMENT) * _ALIGNMENT
+        self.octets = bytearray(b"".join(frame.ljust(self.stride, b"\0") for frame in frames))
+        self.echoes = [dialect.echo(frame) for frame in frames]
+        """What the reply to each frame must repeat."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def refresh(self, first: int, count: int) -> None:
+        """Give the frames for random hosts among these, which are to be sent, hosts not asked before."""
+        unknown = self._unknown
+        if not unknown:
+            return
+        for number in islice(unknown, bisect_left(unknown, first), bisect_left(unknown, first + count)):
+            self._serial += 1
+            at = number * self.stride
+            digits = at + self._digits_at
+            self.octets[digits : digits + _SERIAL_DIGITS] = b"%08d" % (self._serial % 10**_SERIAL_DIGITS)
+            self.echoes[number] = self._dialect.echo(self.octets[at : at + self.lengths[number]])
+
+
+def _repeated(frames: Sequence[bytes], order: random.Random) -> Iterator[bytes]:
+    """All of them, in one random order, for ever; nothing when there are none."""
+    shuffled = list(frames)
+    order.shuffle(shuffled)
+    while shuffled:
+        yield from shuffled
