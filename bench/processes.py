@@ -2,16 +2,28 @@
 
 import os
 import re
+import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["BenchError", "Server", "pin", "running", "server_and_other_core"]
+__all__ = [
+    "BenchError",
+    "Server",
+    "free_port",
+    "on_core",
+    "pin",
+    "running",
+    "server_and_other_core",
+    "serving",
+]
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.05
 
 
 class BenchError(Exception):
@@ -30,12 +42,34 @@ def pin(pid: int, core: int | None) -> None:
         os.sched_setaffinity(pid, {core})
 
 
-class Server:
-    """A process that has said on which port it listens."""
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """What is started within the block is on `core` with all its threads; None: wherever it likes."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
-    def __init__(self, pid: int, port: int) -> None:
+
+def free_port() -> int:
+    """A UDP port of 127.0.0.1 that nobody has at this moment, for a server that takes none by itself."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Server:
+    """A process that listens on `ports`; `port` is the first of them."""
+
+    def __init__(self, pid: int, *ports: int) -> None:
         self._pid = pid
-        self.port = port
+        self.port = ports[0]
+        self.ports = ports
 
     def cpu_seconds(self) -> float:
         """Processor time that it has used, user and system (proc(5)); 0.0 where the system does not tell."""
@@ -66,30 +100,69 @@ class Server:
 
 
 @contextmanager
-def running(command: Sequence[str], *, ready: str, core: int | None) -> Iterator[Server]:
+def running(
+    command: Sequence[str], *, ready: str, core: int | None, directory: Path | None = None
+) -> Iterator[Server]:
     """Run a server for the length of the block.
 
     Args:
-        ready: a regular expression; its first group in the line that tells of readiness is the port.
+        ready: a regular expression; its groups in the line that tells of readiness are the ports.
             After that line the server must write little, since nobody reads it.
         core: where to pin it.
+        directory: where it runs; None: here.
 
     Raises:
         BenchError: it did not get ready within a minute.
     """
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with subprocess.Popen(
+        command, text=True, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         try:
             pin(process.pid, core)
-            yield Server(process.pid, _port(process, ready))
+            yield Server(process.pid, *_ports(process, ready))
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _end(process)
 
 
-def _port(process: subprocess.Popen[str], ready: str) -> int:
+@contextmanager
+def serving(
+    command: Sequence[str], *, port: int, answers: Callable[[int], bool], core: int | None, directory: Path
+) -> Iterator[Server]:
+    """Run a server that does not say when it is ready; its output is a log in `directory`.
+
+    Args:
+        answers: whether it does, on this port; asked for up to a minute.
+
+    Raises:
+        BenchError: it ended, or never answered.
+    """
+    log = directory / "log"
+    with log.open("wb") as output, on_core(core):
+        process = subprocess.Popen(
+            command, cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+    with process:
+        try:
+            too_late = time.perf_counter() + _START_SECONDS
+            while not answers(port):
+                if process.poll() is not None or time.perf_counter() > too_late:
+                    said = log.read_text(errors="replace").strip().splitlines()[-1:]
+                    raise BenchError(f"not ready: {command[0]}: {''.join(said) or 'it said nothing'}")
+                time.sleep(_POLL_SECONDS)
+            yield Server(process.pid, port)
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _ports(process: subprocess.Popen[str], ready: str) -> list[int]:
     assert process.stdout is not None
     said = "it said nothing"
     too_late = threading.Timer(_START_SECONDS, process.kill)
@@ -98,7 +171,7 @@ def _port(process: subprocess.Popen[str], ready: str) -> int:
         for line in process.stdout:
             found = re.search(ready, line)
             if found:
-                return int(found[1])
+                return [int(port) for port in found.groups()]
             said = line.strip()
     finally:
         too_late.cancel()

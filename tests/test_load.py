@@ -210,6 +210,42 @@ def test_a_mix_has_its_share_of_unknown_hosts() -> None:
     assert len(unknown) / 20_000 == pytest.approx(0.25, abs=0.02)
 
 
+def test_latencies_of_known_hosts_are_told_apart_from_those_of_random_ones() -> None:
+    held: list[bytes] = []
+
+    def known_at_once(frame: bytes) -> Sequence[bytes]:
+        if b"invalid" in frame:
+            held.append(frame)
+        if len(held) < 5 and b"invalid" in frame:
+            return ()
+        if len(held) < 5:
+            return hosted(frame)
+        released = [write_reply(request, VerdictKind.NOT_HOSTED) for request in held]
+        held.clear()
+        return released
+
+    with pdb_server(known_at_once) as server:
+        plan = Plan(
+            server=server.endpoint, names=NAMES, unknown_share=0.5, seconds=None, count=1_000, timeout=0.2
+        )
+        figures = run_load(plan)
+    assert_adds_up(figures)
+    assert figures.latency_of_known.count == figures.verdicts[VerdictKind.HOSTED]
+    assert figures.latency_of_unknown.count == figures.verdicts[VerdictKind.NOT_HOSTED] > 0
+    assert figures.as_json()["latency_of_known_us"] != figures.as_json()["latency_us"]
+
+
+def test_merged_histograms_count_what_both_counted() -> None:
+    one, other = LatencyHistogram(), LatencyHistogram()
+    one.record(1e-3, 98)
+    other.record(1.0, 2)
+    both = one.merged(other)
+    assert (both.count, both.highest) == (100, 1.0)
+    assert both.percentile(98.0) == pytest.approx(1e-3, rel=0.01)
+    assert both.percentile(99.0) == pytest.approx(1.0, rel=0.01)
+    assert one.count == 98
+
+
 def test_a_ring_holds_all_of_more_names_than_there_are_ids() -> None:
     names = tuple(b"h%d.example" % number for number in range(IDS + 1))
     ring = RequestRing(Plan(server=Endpoint("127.0.0.1", 1), names=names))
@@ -344,7 +380,7 @@ def test_command_line_prints_text_or_json(tmp_path: Path, capsys: pytest.Capture
     assert "sent 10  answered 10  lost 0  strays 0" in text
     assert "HOSTED 10" in text
     assert (figures["sent"], figures["answered"], figures["verdicts"]) == (10, 10, {"HOSTED": 10})
-    assert set(figures["latency_us"]) == {"p50", "p99", "p99.9", "max"}
+    assert set(figures["latency_us"]) == set(figures["latency_of_known_us"]) == {"p50", "p99", "p99.9", "max"}
 
 
 def test_command_line_without_one_reply_exits_1(capsys: pytest.CaptureFixture[str]) -> None:

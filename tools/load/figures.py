@@ -27,12 +27,19 @@ class Figures:
     """From the first request to the last reply."""
     verdicts: Counter[int] = field(default_factory=Counter)
     """Replies by what they say: PDB values, DNS outcomes."""
-    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    latency_of_known: LatencyHistogram = field(default_factory=LatencyHistogram)
+    """Of the plan's own hosts: what hits take while unknown hosts are asked for as well."""
+    latency_of_unknown: LatencyHistogram = field(default_factory=LatencyHistogram)
 
     @property
     def answers_per_second(self) -> float:
         """Replies over the time from the first request to the last reply."""
         return self.answered / self.seconds if self.seconds else 0.0
+
+    @property
+    def latency(self) -> LatencyHistogram:
+        """Of all replies."""
+        return self.latency_of_known.merged(self.latency_of_unknown)
 
     def as_json(self) -> dict[str, object]:
         """Everything, for `json.dumps`; latencies in microseconds, null without replies."""
@@ -44,14 +51,15 @@ class Figures:
             "lost": self.lost,
             "strays": self.strays,
             "verdicts": self._verdicts(),
-            "latency_us": self._latencies(),
+            "latency_us": _latencies(self.latency),
+            "latency_of_known_us": _latencies(self.latency_of_known),
         }
 
     def __str__(self) -> str:
         verdicts = "  ".join(f"{verdict} {count:,}" for verdict, count in self._verdicts().items())
         latencies = "  ".join(
             f"{name} {'-' if latency is None else f'{latency:,}'}"
-            for name, latency in self._latencies().items()
+            for name, latency in _latencies(self.latency).items()
         )
         return (
             f"{self.answers_per_second:,.0f} answers/s over {self.seconds:.2f} s\n"
@@ -60,10 +68,11 @@ class Figures:
             f"latency, us: {latencies}"
         )
 
-    def _latencies(self) -> dict[str, float | None]:
-        points = {f"p{percent:g}": self.latency.percentile(percent) for percent in _PERCENTILES}
-        points["max"] = self.latency.highest if self.latency.count else None
-        return {name: None if point is None else round(point * 1e6, 1) for name, point in points.items()}
-
     def _verdicts(self) -> dict[str, int]:
         return {self.dialect.describe(value): count for value, count in sorted(self.verdicts.items())}
+
+
+def _latencies(histogram: LatencyHistogram) -> dict[str, float | None]:
+    points = {f"p{percent:g}": histogram.percentile(percent) for percent in _PERCENTILES}
+    points["max"] = histogram.highest if histogram.count else None
+    return {name: None if point is None else round(point * 1e6, 1) for name, point in points.items()}

@@ -26,6 +26,14 @@ class LatencyHistogram:
         self.count += count
         self.highest = max(self.highest, latency)
 
+    def merged(self, other: "LatencyHistogram") -> "LatencyHistogram":
+        """A histogram of what both have counted."""
+        both = LatencyHistogram()
+        both._counts = self._counts + other._counts  # noqa: SLF001 - of its own class
+        both.count = self.count + other.count
+        both.highest = max(self.highest, other.highest)
+        return both
+
     def percentile(self, percent: float) -> float | None:
         """The latency that `percent` of all did not pass, to 1 %; None when there are none."""
         left = self.count * percent / 100.0

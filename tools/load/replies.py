@@ -21,9 +21,11 @@ class Matched:
     received: int = 0
     """Datagrams, strays included."""
     ids: Sequence[int] = ()
-    """Of the requests that were answered."""
+    """Of the requests for known hosts that were answered."""
+    unknown_ids: Sequence[int] = ()
+    """Of those for random hosts."""
     outcomes: Sequence[int] = ()
-    """What each of these was told, in the dialect's numbers."""
+    """What all of these were told, in the dialect's numbers."""
 
 
 class Replies:
@@ -81,7 +83,9 @@ class Replies:
     def _one_by_one(self, start: int, lengths: list[int], outstanding: bytearray, sent: int) -> Matched:
         replies, echoes, slot = self._wire.replies, self._ring.echoes, self._wire.slot
         id_at, echo_at, outcome_of = self._dialect.id_at, self._dialect.echo_at, self._dialect.outcome
+        is_unknown = self._ring.is_unknown
         ids: list[int] = []
+        unknown_ids: list[int] = []
         outcomes: list[int] = []
         for at, length in zip(range(start, start + len(lengths) * slot, slot), lengths, strict=True):
             message_id = replies[at + id_at] << 8 | replies[at + id_at + 1]
@@ -96,10 +100,13 @@ class Replies:
             if outcome is None:
                 continue
             outstanding[message_id] = 0
-            ids.append(message_id)
             outcomes.append(outcome)
             self._next = number + 1
+            if is_unknown[frame]:
+                unknown_ids.append(message_id)
+                continue
+            ids.append(message_id)
             self._known[frame * slot : (frame + 1) * slot] = replies[at : at + length].ljust(slot, b"\0")
             self._lengths[frame] = length
             self._outcomes[frame] = outcome
-        return Matched(received=len(lengths), ids=ids, outcomes=outcomes)
+        return Matched(received=len(lengths), ids=ids, unknown_ids=unknown_ids, outcomes=outcomes)

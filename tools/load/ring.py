@@ -45,6 +45,8 @@ class RequestRing:
         template = dialect.request(unknown, 0)
         made = [template if order.random() < plan.unknown_share else next(known) for _ in range(length)]
         self._unknown = [number for number, frame in enumerate(made) if frame is template]
+        self.is_unknown = bytearray(frame is template for frame in made)
+        """Of each frame, whether it asks for a random host."""
         self._digits_at = dialect.name_at + _DIGITS_IN_LABEL
         id_at = dialect.id_at
         frames = [

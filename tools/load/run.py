@@ -3,11 +3,12 @@
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil, inf
 
 from tools.load.errors import LoadError
 from tools.load.figures import Figures
+from tools.load.latency import LatencyHistogram
 from tools.load.plan import Plan
 from tools.load.replies import Matched, Replies
 from tools.load.ring import IDS, RequestRing
@@ -134,12 +135,18 @@ class _Run:
         self._last_reply = now
         figures = self.figures
         figures.seconds = now - self._start
-        figures.answered += len(matched.ids)
-        figures.strays += matched.received - len(matched.ids)
+        answered = len(matched.outcomes)
+        figures.answered += answered
+        figures.strays += matched.received - answered
         figures.verdicts.update(matched.outcomes)
+        self._time(matched.ids, now, figures.latency_of_known)
+        if matched.unknown_ids:
+            self._time(matched.unknown_ids, now, figures.latency_of_unknown)
+
+    def _time(self, ids: Sequence[int], now: float, latency: LatencyHistogram) -> None:
         # Few instants in a closed loop: requests of one batch share theirs.
-        for sent_at, count in Counter(map(self._times.__getitem__, matched.ids)).items():
-            figures.latency.record(now - sent_at, count)
+        for sent_at, count in Counter(map(self._times.__getitem__, ids)).items():
+            latency.record(now - sent_at, count)
 
     def _expire(self, now: float, before: int = 0) -> None:
         """Count as lost what is past its time-out, or has a number below `before`: its id is needed."""
