@@ -4,18 +4,15 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.processes import BenchError, on_core
 
-__all__ = ["Load", "flooding", "generate"]
+__all__ = ["Load", "generate"]
 
 _GRACE_SECONDS = 30.0
-_FLOOD_SECONDS = 3_600
 _NOTHING_ANSWERED = 1
 
 
@@ -31,6 +28,8 @@ class Load:
     window: int = 128
     rate: float | None = None
     """Requests a second, an open loop; None: a closed loop, `window` of them outstanding."""
+    count: int | None = None
+    """Requests after which it ends, if its time does not end it before."""
 
 
 def generate(load: Load, seconds: float, core: int | None) -> dict[str, Any]:
@@ -53,18 +52,6 @@ def generate(load: Load, seconds: float, core: int | None) -> dict[str, Any]:
     return figures
 
 
-@contextmanager
-def flooding(load: Load, core: int | None) -> Iterator[None]:
-    """Run it for the length of the block; nothing is made of its figures."""
-    with on_core(core):
-        generator = subprocess.Popen(_command(load, _FLOOD_SECONDS), stdout=subprocess.DEVNULL)
-    with generator:
-        try:
-            yield
-        finally:
-            generator.terminate()
-
-
 def _command(load: Load, seconds: float) -> list[str]:
     command = [sys.executable, "-m", "tools.load", "--json", "--server", f"127.0.0.1:{load.port}"]
     if load.zone is not None:
@@ -73,6 +60,8 @@ def _command(load: Load, seconds: float) -> list[str]:
         command += ["--hosts", str(load.hosts)]
     if load.rate is not None:
         command += ["--rate", str(load.rate)]
+    if load.count is not None:
+        command += ["--count", str(load.count)]
     return [
         *command,
         "--unknown",

@@ -86,9 +86,10 @@ setSecurityPollSuffix("")
 """
 
 _KRESD = """\
+trust_anchors.remove(".")
 net.listen("127.0.0.1", PORT, {kind = "dns"})
 cache.open(100 * MB, "lmdb://cache")
-policy.add(policy.all(policy.STUB("127.0.0.1@LAB")))
+policy.add(policy.all(policy.FORWARD("127.0.0.1@LAB")))  -- what STUB brings is kept for 5 s only
 """
 
 _DNSMASQ = """\

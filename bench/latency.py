@@ -1,0 +1,105 @@
+"""Latency of hits over PDB at 10, 50 and 80 % of capacity: alone, and while unknown hosts flood in.
+
+    python -m bench.latency --runs 3 --seconds 2 --output bench/results/latency.json
+
+The limits are the default ones, so that nearly all of a flood is refused. A full-rate flood is as much as
+takes the server to 90 % of what it can do: beyond all that it can do, every queue grows for ever.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.generator import Load
+from bench.machine import circumstances
+from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, medians
+from bench.processes import BenchError
+from bench.rig import Rig
+from bench.table import plain
+from tools.load import LoadError
+
+__all__ = ["main"]
+
+_RESULTS = Path(__file__).with_name("results") / "latency.json"
+
+_STEADY_FLOOD = 5_000.0
+"""Unknown hosts a second: five times what `limits.upstream_qps` lets through."""
+
+_BUSY = 0.9
+"""The part of the server's time that hits and a full-rate flood take together."""
+
+_FLOOD_WINDOW = 64
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
+    arguments = _parser().parse_args(argv)
+    report = circumstances(f"python -m bench.latency --runs {arguments.runs} --seconds {arguments.seconds:g}")
+    try:
+        most, runs = _measure(arguments.runs, arguments.seconds)
+    except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench.latency: {error}", file=sys.stderr)
+        return 2
+    scenes = dict.fromkeys((run.share, run.scene) for run in runs)
+    middle = [medians([run for run in runs if (run.share, run.scene) == scene]) for scene in sorted(scenes)]
+    report |= {
+        "capacity": most,
+        "medians": [asdict(one) for one in middle],
+        "runs": [asdict(r) for r in runs],
+    }
+    print(plain([HEADINGS, *(one.row() for one in middle)]))
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\nevery run: {arguments.output}")
+    return 0
+
+
+def _measure(turns: int, seconds: float) -> tuple[dict[str, float], list[Latency]]:
+    with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as directory, ExitStack() as stack:
+        rig = Rig(stack, Path(directory))
+        daemon = rig.start_daemon(rig.config("limited", limited=True))
+        hits = Load(port=daemon.port, hosts=rig.hosts)
+        most = capacity(hits, rig, seconds)
+        flood = Load(port=daemon.port, unknown_share=1.0, window=_FLOOD_WINDOW)
+        most_unknown = capacity(flood, rig, seconds)
+        print(f"capacity: {most:,.0f} hits/s, or {most_unknown:,.0f} unknown hosts/s", file=sys.stderr)
+        runs = []
+        for turn in range(1, turns + 1):
+            for share in SHARES:
+                floods = {
+                    "alone": 0.0,
+                    f"flood, {_STEADY_FLOOD:,.0f}/s": _STEADY_FLOOD,
+                    "flood, full rate": (_BUSY - share) * most_unknown,
+                }
+                for scene, unknown_rate in floods.items():
+                    run = latency(
+                        hits,
+                        rig,
+                        seconds,
+                        scene=scene,
+                        share=share,
+                        rate=share * most,
+                        unknown_rate=unknown_rate,
+                    )
+                    print(f"{turn}/{turns} {share:.0%} {scene}: p99 {run.p99} us", file=sys.stderr)
+                    runs.append(run)
+        return {"hits": most, "unknown": most_unknown}, runs
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--runs", type=int, default=3, help="of each scene (default: %(default)s)")
+    add("--seconds", type=float, default=2.0, help="of one run (default: %(default)s)")
+    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""A million hosts that are not ours in the cache: memory, and whether latencies show garbage collections.
+
+    python -m bench.million --entries 1_000_000 --output bench/results/million.json
+
+Each of them is a walk of one query to the lab server, over PDB. Hits are timed before and after, while 1,000
+new hosts are asked for each second, so that verdicts are made and dropped all along.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.generator import Load, generate
+from bench.machine import circumstances
+from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, medians
+from bench.processes import BenchError
+from bench.rig import Rig
+from bench.table import plain
+from tools.load import LoadError
+
+__all__ = ["main"]
+
+_RESULTS = Path(__file__).with_name("results") / "million.json"
+_GOAL_MB = 350
+_MB = 1e6
+_NEW_HOSTS_PER_SECOND = 1_000.0
+_WINDOW = 512
+"""Walks under way while the cache fills; below the share of `limits.upstream_inflight` that they may have."""
+
+_SLOWEST = 1_000
+"""Walks a second below which the filling is given up."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
+    arguments = _parser().parse_args(argv)
+    command = f"python -m bench.million --entries {arguments.entries} --runs {arguments.runs}"
+    report = circumstances(f"{command} --seconds {arguments.seconds:g}")
+    try:
+        report |= _measure(arguments.entries, arguments.runs, arguments.seconds)
+    except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench.million: {error}", file=sys.stderr)
+        return 2
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\nevery run: {arguments.output}")
+    return 0
+
+
+def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as directory, ExitStack() as stack:
+        rig = Rig(stack, Path(directory))
+        daemon = rig.start_daemon(rig.config("million"))
+        hits = Load(port=daemon.port, hosts=rig.hosts)
+        most = capacity(hits, rig, seconds)
+        few = _latencies(hits, rig, turns, seconds, most, "few entries")
+        before = daemon.resident_octets()
+        started = time.perf_counter()
+        fill = Load(port=daemon.port, unknown_share=1.0, window=_WINDOW, count=entries)
+        verdicts = generate(fill, entries / _SLOWEST, rig.other_core)["verdicts"]
+        took = time.perf_counter() - started
+        if verdicts.get("NOT_HOSTED") != entries:
+            raise BenchError(f"of {entries:,} new hosts the verdicts are {verdicts}")
+        after = daemon.resident_octets()
+        many = _latencies(hits, rig, turns, seconds, most, f"{entries:,} entries")
+        figures = {
+            "entries": entries,
+            "resident_mb_before": before / _MB,
+            "resident_mb": after / _MB,
+            "octets_an_entry": (after - before) / entries,
+            "resident_mb_at_most": daemon.most_resident_octets() / _MB,
+            "fill_seconds": took,
+            "walks_per_second": entries / took,
+        }
+    runs = [*few, *many]
+    middle = [
+        medians([run for run in runs if (run.scene, run.share) == scene])
+        for scene in dict.fromkeys((run.scene, run.share) for run in runs)
+    ]
+    print(plain([HEADINGS, *(one.row() for one in middle)]))
+    print(f"\nresident: {after / _MB:,.0f} MB, goal: {_GOAL_MB} for a million; before: {before / _MB:,.0f}")
+    print(f"an entry: {figures['octets_an_entry']:,.0f} octets; {entries / took:,.0f} walks/s")
+    return {
+        "capacity": most,
+        "memory": figures,
+        "medians": [asdict(one) for one in middle],
+        "runs": [asdict(run) for run in runs],
+    }
+
+
+def _latencies(hits: Load, rig: Rig, turns: int, seconds: float, most: float, scene: str) -> list[Latency]:
+    return [
+        latency(
+            hits,
+            rig,
+            seconds,
+            scene=scene,
+            share=share,
+            rate=share * most,
+            unknown_rate=_NEW_HOSTS_PER_SECOND,
+        )
+        for _ in range(turns)
+        for share in SHARES
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.million", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--entries", type=int, default=1_000_000, metavar="N", help="hosts (default: %(default)s)")
+    add("--runs", type=int, default=3, help="of each rate (default: %(default)s)")
+    add("--seconds", type=float, default=2.0, help="of one run (default: %(default)s)")
+    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

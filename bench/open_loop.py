@@ -1,0 +1,113 @@
+"""Latencies of hits in an open loop, at a share of what the server can do, beside unknown hosts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from bench.generator import Load, generate
+from bench.rig import Rig
+
+__all__ = ["HEADINGS", "SHARES", "Latency", "capacity", "latency", "medians"]
+
+SHARES = (0.1, 0.5, 0.8)
+"""Of capacity."""
+
+HEADINGS = (
+    "scene",
+    "of capacity",
+    "hits/s",
+    "unknown/s",
+    "sent",
+    "lost",
+    "p50 us",
+    "p99 us",
+    "p99.9 us",
+    "max us",
+)
+
+_CAPACITY_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """One run, or the medians of several."""
+
+    scene: str
+    share: float
+    rate: float
+    """Hits a second that were to be sent."""
+    unknown_rate: float
+    """Unknown hosts a second beside them."""
+    sent: int
+    """Of both, as `lost`."""
+    lost: int
+    p50: float | None
+    """Of hits, in microseconds, as the others; None where nothing was answered."""
+    p99: float | None
+    p999: float | None
+    highest: float | None
+
+    def row(self) -> tuple[str, ...]:
+        """Under `HEADINGS`."""
+        latencies = (self.p50, self.p99, self.p999, self.highest)
+        return (
+            self.scene,
+            f"{self.share:.0%}",
+            f"{self.rate:,.0f}",
+            f"{self.unknown_rate:,.0f}",
+            f"{self.sent:,}",
+            f"{self.lost:,}",
+            *("-" if value is None else f"{value:,.0f}" for value in latencies),
+        )
+
+
+def capacity(load: Load, rig: Rig, seconds: float) -> float:
+    """Answers a second in a closed loop, the median of three runs."""
+    rates: list[float] = [
+        generate(load, seconds, rig.other_core)["answers_per_second"] for _ in range(_CAPACITY_RUNS)
+    ]
+    return median(rates)
+
+
+def latency(
+    hits: Load, rig: Rig, seconds: float, *, scene: str, share: float, rate: float, unknown_rate: float
+) -> Latency:
+    """One run of `rate` hits a second, and among them `unknown_rate` requests for hosts never asked before.
+
+    One generator sends both: two on one core would measure how they share it.
+    """
+    both = rate + unknown_rate
+    load = replace(hits, rate=both, unknown_share=unknown_rate / both)
+    figures: dict[str, Any] = generate(load, seconds, rig.other_core)
+    latencies = figures["latency_of_known_us"]
+    return Latency(
+        scene=scene,
+        share=share,
+        rate=round(rate, 1),
+        unknown_rate=round(unknown_rate, 1),
+        sent=figures["sent"],
+        lost=figures["lost"],
+        p50=latencies["p50"],
+        p99=latencies["p99"],
+        p999=latencies["p99.9"],
+        highest=latencies["max"],
+    )
+
+
+def medians(runs: Sequence[Latency]) -> Latency:
+    """Of runs of one scene and share: the median of each latency, all that were sent, all that were lost."""
+
+    def middle(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return median(known) if known else None
+
+    return replace(
+        runs[0],
+        sent=sum(run.sent for run in runs),
+        lost=sum(run.lost for run in runs),
+        p50=middle([run.p50 for run in runs]),
+        p99=middle([run.p99 for run in runs]),
+        p999=middle([run.p999 for run in runs]),
+        highest=middle([run.highest for run in runs]),
+    )

@@ -1,0 +1,109 @@
+"""The time from exec to the first right answer, without a store and with SQLite.
+
+    python -m bench.start --runs 10 --output bench/results/start.json
+
+The answer is HOSTED, over PDB, for a host that the daemon has to look up; it is asked for all along.
+"""
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from statistics import median
+
+from bench.machine import circumstances
+from bench.processes import BenchError, free_port, on_core
+from bench.rig import Rig
+from bench.table import plain
+from fastvhost.faces.pdb_codec import read_reply, write_request
+from fastvhost.model import VerdictKind
+
+__all__ = ["main"]
+
+_RESULTS = Path(__file__).with_name("results") / "start.json"
+_GOAL_SECONDS = 0.4
+_GIVE_UP_SECONDS = 30.0
+_ASK_EVERY_SECONDS = 0.002
+_REQUEST = write_request(b"h0.hosted.example", 1)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
+    arguments = _parser().parse_args(argv)
+    report = circumstances(f"python -m bench.start --runs {arguments.runs}")
+    try:
+        measured = _measure(arguments.runs)
+    except (BenchError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench.start: {error}", file=sys.stderr)
+        return 2
+    report |= {"goal_seconds": _GOAL_SECONDS, "seconds": measured}
+    rows = [
+        (store, *(f"{1e3 * value:,.0f}" for value in (median(took), min(took), max(took))))
+        for store, took in measured.items()
+    ]
+    print(plain([("store", "ms to the first answer", "lowest", "highest"), *rows]))
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    print(f"\nevery run: {arguments.output}")
+    return 0
+
+
+def _measure(runs: int) -> dict[str, list[float]]:
+    with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as name, ExitStack() as stack:
+        directory = Path(name)
+        rig = Rig(stack, directory)
+        stores = {"none": "", "SQLite": f"sqlite:///{directory}/fastvhost.db"}
+        measured: dict[str, list[float]] = {store: [] for store in stores}
+        # The first start of each makes the database and the byte code, and does not count.
+        for turn in range(runs + 1):
+            for store, url in stores.items():
+                port = free_port()
+                took = _start(rig.config(f"start-{store}", store=url, pdb_port=port), port, rig)
+                if turn:
+                    measured[store].append(took)
+        return measured
+
+
+def _start(config: Path, port: int, rig: Rig) -> float:
+    """Seconds.
+
+    Raises:
+        BenchError: no right answer came.
+    """
+    command = [sys.executable, "-m", "fastvhost", "serve", "--config", str(config)]
+    with on_core(rig.server_core), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        with process:
+            try:
+                sock.connect(("127.0.0.1", port))
+                sock.settimeout(_ASK_EVERY_SECONDS)
+                while (took := time.perf_counter() - started) < _GIVE_UP_SECONDS:
+                    # Refused as long as nothing listens, and then it is too early or too slow to answer.
+                    with suppress(ConnectionRefusedError, TimeoutError):
+                        sock.send(_REQUEST)
+                        if read_reply(sock.recv(512), _REQUEST) is VerdictKind.HOSTED:
+                            return time.perf_counter() - started
+                    if process.poll() is not None:
+                        break
+                    time.sleep(_ASK_EVERY_SECONDS)
+            finally:
+                process.terminate()
+    raise BenchError(f"no right answer within {took:.1f} s of the start")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench.start", description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=10, help="of each (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
