@@ -4,7 +4,8 @@
 #   make test            every test; as root on Debian it installs the servers that tests need
 #   make check           ruff, mypy --strict, formatting
 #   make fuzz            every reader of strangers' octets, FUZZ_SECONDS=600 in all
-#   make bench           micro-benchmarks and a load figure, into bench/results/
+#   make bench           speed, latency, memory, start, beside other servers: ten minutes; bench/README.md
+#   make bench-quick     this checkout beside BASE=commit (default: where it left main) in under a minute
 #   make bench-domains   a million known domains: start, memory, answers
 #   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
 #   make clean           remove what make made
@@ -18,7 +19,7 @@ RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
 
-.PHONY: run test check format fuzz bench bench-domains bench-proxies clean
+.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -41,9 +42,17 @@ fuzz: $(VENV)
 	$(RUN) -m tools.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)
+	tools/install-bench-peers
 	@mkdir -p bench/results
 	$(RUN) -m pytest bench --benchmark-enable --benchmark-only --benchmark-json=bench/results/micro.json
-	$(RUN) -m bench.load --output bench/results/load.json
+	$(RUN) -m bench.load
+	$(RUN) -m bench.latency
+	$(RUN) -m bench.million
+	$(RUN) -m bench.start
+	$(RUN) -m bench.report
+
+bench-quick: $(VENV)
+	$(RUN) -m bench.quick $(if $(BASE),--base $(BASE))
 
 bench-domains: $(VENV)
 	@mkdir -p bench/results

@@ -18,6 +18,7 @@ from statistics import median
 
 from bench.cases import Case, Run, open_cases
 from bench.machine import circumstances
+from bench.peers import peer_versions
 from bench.processes import BenchError
 from bench.rig import Rig
 from bench.table import plain
@@ -56,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     echoes = next((runs for case, runs in measured if case.name == _LIMIT), None)
     summaries = [_summary(case, runs, echoes) for case, runs in measured]
-    report |= {"not_measured": absent, "cases": summaries}
+    report |= {"peers": peer_versions(), "not_measured": absent, "cases": summaries}
     print(plain([HEADINGS, *map(row, summaries)]))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(report, indent=1) + "\n")

@@ -20,7 +20,7 @@ from bench.processes import Server, free_port, serving
 from bench.rig import HOSTS, Rig
 from tools.load import Dns
 
-__all__ = ["DNS_PEERS", "DnsPeer", "find_program", "running_redis", "start_dns_peer"]
+__all__ = ["DNS_PEERS", "DnsPeer", "find_program", "peer_versions", "running_redis", "start_dns_peer"]
 
 _LOOPBACK = "127.0.0.1"
 _REDIS_KEY = "h{:012}.hosted.example"
@@ -152,6 +152,22 @@ DNS_PEERS = (
 def find_program(name: str) -> str | None:
     """Where it is installed; servers are often in sbin, which is not on everybody's path."""
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def peer_versions() -> dict[str, str]:
+    """What Debian's package manager says of those that are installed; empty where there is none."""
+    packages = [*(peer.package for peer in DNS_PEERS), "redis-server"]
+    query = shutil.which("dpkg-query")
+    if query is None:
+        return {}
+    said = subprocess.run(
+        [query, "--show", "--showformat=${Package} ${Version}\n", *packages],
+        capture_output=True,
+        text=True,
+        check=False,  # it fails where one is missing, and tells of the others
+    )
+    versions = (line.split(" ", 1) for line in said.stdout.splitlines())
+    return {package: version for package, version in versions if version}
 
 
 def start_dns_peer(peer: DnsPeer, program: str, rig: Rig, stack: ExitStack, directory: Path) -> Server:
