@@ -66,6 +66,8 @@ _WALKED = (
 # With the default limits: nearly all are refused.
 _FLOOD = _Traffic(name="flood", unknown_share=1.0, window=64)
 
+_ORDER = ("limit", *(traffic.name for traffic in (_HITS, *_WALKED, _FLOOD)))
+
 
 @contextmanager
 def open_cases(rig: Rig, directory: Path, *, peers: bool) -> Iterator[tuple[list[Case], list[str]]]:
@@ -112,7 +114,7 @@ def open_cases(rig: Rig, directory: Path, *, peers: bool) -> Iterator[tuple[list
                     cases.append(case)
                 else:
                     absent.append(case)
-        yield cases, absent
+        yield sorted(cases, key=lambda case: _ORDER.index(case.name)), absent
 
 
 def _peer_cases(rig: Rig, directory: Path, stack: ExitStack) -> Iterator[Case | str]:

@@ -1,6 +1,6 @@
 """Latency of hits over PDB at 10, 50 and 80 % of capacity: alone, and while unknown hosts flood in.
 
-    python -m bench.latency --runs 3 --seconds 2 --output bench/results/latency.json
+    python -m bench.latency --runs 3 --seconds 1.5 --output bench/results/latency.json
 
 The limits are the default ones, so that nearly all of a flood is refused. A full-rate flood is as much as
 takes the server to 90 % of what it can do: beyond all that it can do, every queue grows for ever.
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--runs", type=int, default=3, help="of each scene (default: %(default)s)")
-    add("--seconds", type=float, default=2.0, help="of one run (default: %(default)s)")
+    add("--seconds", type=float, default=1.5, help="of one run (default: %(default)s)")
     add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 

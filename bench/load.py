@@ -1,6 +1,6 @@
 """The load figure: closed-loop answers a second of fastvhost and its peers, beside a C echo in the same run.
 
-    python -m bench.load --runs 5 --seconds 1.5 --output bench/results/load.json
+    python -m bench.load --runs 5 --seconds 1 --output bench/results/load.json
 
 The cases take turns, so that a slower minute of the machine slows them all.
 """
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--runs", type=int, default=5, help="of each case (default: %(default)s)")
-    add("--seconds", type=float, default=1.5, help="of one run (default: %(default)s)")
+    add("--seconds", type=float, default=1.0, help="of one run (default: %(default)s)")
     add("--no-peers", action="store_true", help="measure no other servers")
     add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser

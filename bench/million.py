@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--entries", type=int, default=1_000_000, metavar="N", help="hosts (default: %(default)s)")
     add("--runs", type=int, default=3, help="of each rate (default: %(default)s)")
-    add("--seconds", type=float, default=2.0, help="of one run (default: %(default)s)")
+    add("--seconds", type=float, default=1.5, help="of one run (default: %(default)s)")
     add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 

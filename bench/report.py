@@ -36,9 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--readme", type=Path, default=_HERE / "README.md", metavar="FILE")
     arguments = parser.parse_args(argv)
     results: Path = arguments.results
-    reports = {
-        path.stem: json.loads(path.read_text()) for path in results.glob("*.json") if path.stem in _SECTIONS
-    }
+    paths = [results / f"{name}.json" for name in _SECTIONS]
+    try:
+        reports = {path.stem: json.loads(path.read_text()) for path in paths if path.exists()}
+    except ValueError as error:
+        print(f"bench.report: {results}: {error}", file=sys.stderr)
+        return 2
     if "micro" in reports:
         micro = _without_timings(reports["micro"])
         (results / "micro.json").write_text(json.dumps(micro, indent=1) + "\n")
@@ -80,9 +83,8 @@ def tables(reports: dict[str, Report]) -> str:
 def _circumstances(report: Report) -> str:
     if "command" not in report:  # pytest-benchmark's own report
         machine, commit = report["machine_info"], report["commit_info"]["id"][:12]
-        return (
-            f"{report['datetime'][:10]}, commit {commit}, {machine['cpu'].get('brand_raw', 'CPU unknown')}."
-        )
+        processor, python = machine["cpu"].get("brand_raw", "processor unknown"), machine["python_version"]
+        return f"{report['datetime'][:10]}, commit {commit}, {processor}, Python {python}."
     machine, versions = report["machine"], report["versions"]
     load = ", ".join(f"{value:.1f}" for value in report["load_average"])
     return (
