@@ -9,7 +9,7 @@ from dataclasses import replace
 from cachetools import Cache, LRUCache
 
 from fastvhost import config
-from fastvhost.model import Finding, Verdict, VerdictKind
+from fastvhost.model import ABSENT, Finding, Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 from fastvhost.scan_resistant import ScanResistant
 
@@ -71,7 +71,8 @@ class VerdictCache:
         self._limits = limits
         self._retractions = retractions or Retractions()
         self._hosted: LRUCache[str, HostedEntry] = LRUCache(limits.hosted_entries)
-        self._unknown: ScanResistant[Verdict] = ScanResistant(limits.unknown_entries)
+        # Of a host that does not exist its end is all that there is to keep: a million of them are kept so.
+        self._unknown: ScanResistant[Verdict | float] = ScanResistant(limits.unknown_entries)
 
     def hosted(self, host: str) -> HostedEntry | None:
         """What is known of a host that was HOSTED when DNS last said, however long ago."""
@@ -79,23 +80,23 @@ class VerdictCache:
 
     def unknown(self, host: str, now: float) -> Verdict | None:
         """The verdict that holds for `host` at `now`: NOT_HOSTED, UNDETERMINED, or HOSTED apart."""
-        verdict = self._unknown.ask(host)
+        verdict = _unpacked(host, self._unknown.ask(host))
         return verdict if verdict is not None and now < verdict.expires else None
 
     def was_denied(self, host: str) -> bool:
         """Whether the last that is remembered of `host`, however old, is that it is NOT_HOSTED."""
-        verdict = self._unknown.peek(host)
+        verdict = _unpacked(host, self._unknown.peek(host))
         return verdict is not None and verdict.kind is VerdictKind.NOT_HOSTED
 
     def doubts(self, host: str) -> bool:
         """Whether what is remembered of `host`, however old, is that it is not HOSTED, or that DNS failed."""
-        verdict = self._unknown.peek(host)
+        verdict = _unpacked(host, self._unknown.peek(host))
         return verdict is not None and verdict.kind is not VerdictKind.HOSTED
 
     def peek(self, host: str, now: float) -> tuple[HostedEntry | None, Verdict | None]:
         """What `hosted` and `unknown` would return; nobody asked."""
         entry = Cache.__getitem__(self._hosted, host) if host in self._hosted else None  # moves nothing
-        verdict = self._unknown.peek(host)
+        verdict = _unpacked(host, self._unknown.peek(host))
         return entry, verdict if verdict is not None and now < verdict.expires else None
 
     def forget(self, host: str) -> None:
@@ -144,7 +145,10 @@ class VerdictCache:
     ) -> Verdict:
         verdict = _verdict(host, finding, expires=now + ttl, failures=failures)
         # Kept without its steps: anybody can fill this cache, and they are most of what an entry weighs.
-        self._unknown.put(host, replace(verdict, steps=()))
+        if finding.kind is VerdictKind.NOT_HOSTED and finding.reason == ABSENT:
+            self._unknown.put(host, verdict.expires)
+        else:
+            self._unknown.put(host, replace(verdict, steps=()))
         return verdict
 
     def _undecided(self, host: str, finding: Finding, now: float) -> Verdict:
@@ -158,7 +162,7 @@ class VerdictCache:
             return entry.answer(now)
         if limited:
             return _verdict(host, finding, expires=now)
-        before = self._unknown.peek(host)
+        before = _unpacked(host, self._unknown.peek(host))
         in_a_row = before is not None and now - before.expires < _FAILURE_TTL[1]
         failures = 1 + (before.failures if before is not None and in_a_row else 0)
         return self._keep_unknown(host, finding, _backoff(failures), now, failures)
@@ -173,6 +177,14 @@ def _verdict(host: str, finding: Finding, *, expires: float, failures: int = 0) 
         steps=finding.steps,
         failures=failures,
     )
+
+
+def _absent(host: str, expires: float) -> Verdict:
+    return Verdict(kind=VerdictKind.NOT_HOSTED, host=host, expires=expires, reason=ABSENT)
+
+
+def _unpacked(host: str, kept: Verdict | float | None) -> Verdict | None:
+    return _absent(host, kept) if isinstance(kept, float) else kept
 
 
 def _clamped(ttl: float, bounds: tuple[float, float]) -> float:

@@ -157,7 +157,7 @@ class Lookup:
             # After a walk that failed, the next one may be due only after the end of the verdict.
             return min(entry.refresh_at, verdict.expires, now + _STANDS_SECONDS)
         # A name below a wildcard ends with it, and shall not take the place of a domain's reply.
-        if verdict.kind is not VerdictKind.HOSTED and self._cache.unknown(host, now) is verdict:
+        if verdict.kind is not VerdictKind.HOSTED and self._cache.unknown(host, now) == verdict:
             return min(verdict.expires, now + _STANDS_SECONDS)
         return now
 

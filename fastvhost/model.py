@@ -7,7 +7,10 @@ chooses (the service uses `trio.current_time()`).
 import enum
 from dataclasses import dataclass
 
-__all__ = ["Finding", "Step", "Verdict", "VerdictKind"]
+__all__ = ["ABSENT", "Finding", "Step", "Verdict", "VerdictKind"]
+
+ABSENT = "the name does not exist"
+"""Why nearly all unknown hosts are not ours: the caches keep no copy of it."""
 
 
 class VerdictKind(enum.IntEnum):

@@ -8,7 +8,7 @@ import pytest
 
 from fastvhost import config
 from fastvhost.cache import VerdictCache
-from fastvhost.model import Finding, Step, Verdict, VerdictKind
+from fastvhost.model import ABSENT, Finding, Step, Verdict, VerdictKind
 from tests.support import as_kept
 
 HOST = "example.com"
@@ -402,3 +402,13 @@ def costs_at_the_bound(entries: int) -> list[int]:
 
 def test_calls_among_100_000_expired_entries_cost_the_same_as_among_ten() -> None:
     assert costs_at_the_bound(100_000) == costs_at_the_bound(10)
+
+
+@pytest.mark.parametrize("reason", [ABSENT, "elsewhere"])
+def test_host_that_is_not_ours_is_remembered_with_its_reason_and_end(reason: str) -> None:
+    cache = VerdictCache(Cache(not_hosted_ttl=(0.0, 1e6)))
+    verdict = cache.settle("a.test", Finding(kind=VerdictKind.NOT_HOSTED, ttl=7.0, reason=reason), 1.0)
+    assert cache.unknown("a.test", 7.999) == verdict
+    assert cache.unknown("a.test", 8.0) is None
+    assert cache.was_denied("a.test")
+    assert cache.doubts("a.test")

@@ -169,7 +169,7 @@ class DnsResponder:
         self._counters.replies[verdict.kind] += 1
         ttl = ttl_of(verdict, now)
         text = self._text(verdict.host) if asked.qtype == Qtype.TXT else ()
-        if verdict is not asked.verdict or ttl != asked.ttl or text is not asked.text:
+        if verdict != asked.verdict or ttl != asked.ttl or text is not asked.text:
             answer = verdict_answer(verdict, asked.qtype, apex=asked.apex, ttl=ttl, text=text)
             asked.reply = write_reply(asked.head, answer, most=asked.most)
             asked.ttl_at = () if verdict.expires == inf else ttl_places(asked.head, answer)

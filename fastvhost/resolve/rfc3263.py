@@ -17,7 +17,7 @@ import trio
 
 from fastvhost.config import Dns, Match, Own, Transport
 from fastvhost.host import MAX_NAME, normalised_address, parse_address
-from fastvhost.model import Finding, VerdictKind
+from fastvhost.model import ABSENT, Finding, VerdictKind
 from fastvhost.resolve.branches import (
     Branch,
     any_of,
@@ -119,7 +119,7 @@ class _Walk:
             case Negative(nxdomain=True, aliases=()):
                 # RFC 8020: nothing below it either, so SRV and addresses need no asking.
                 shown = step(0, self._host, RrType.NAPTR, reply, "no such domain")
-                return elsewhere(reply.ttl, "the name does not exist", shown)
+                return elsewhere(reply.ttl, ABSENT, shown)
             case Negative():
                 rules, proved = [], "no NAPTR: SRV decides"
             case Answer():

@@ -14,7 +14,7 @@ from typing import NoReturn
 import dns.exception
 import trio
 
-from fastvhost.model import Finding
+from fastvhost.model import ABSENT, Finding
 from fastvhost.resolve.account import UnderWay
 from fastvhost.resolve.branches import elsewhere, step
 from fastvhost.resolve.reply import Negative, RrType, Via
@@ -149,7 +149,7 @@ class Scout:
         reply = Negative(nxdomain=True, ttl=ttl, via=Via(server=str(under_way.server), seconds=seconds))
         self._upstream.note_reply(under_way, reply, octets)
         shown = step(0, asked.host, RrType.NAPTR, reply, "no such domain")
-        return elsewhere(ttl, "the name does not exist", shown)
+        return elsewhere(ttl, ABSENT, shown)
 
     def _hand_on_unless_landed(self, asked: _Asked) -> None:
         fd = asked.under_way.sent.sock.fileno()
