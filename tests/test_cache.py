@@ -406,7 +406,7 @@ def test_calls_among_100_000_expired_entries_cost_the_same_as_among_ten() -> Non
 
 @pytest.mark.parametrize("reason", [ABSENT, "elsewhere"])
 def test_host_that_is_not_ours_is_remembered_with_its_reason_and_end(reason: str) -> None:
-    cache = VerdictCache(Cache(not_hosted_ttl=(0.0, 1e6)))
+    cache = VerdictCache(config.Cache(not_hosted_ttl=(0.0, 1e6)))
     verdict = cache.settle("a.test", Finding(kind=VerdictKind.NOT_HOSTED, ttl=7.0, reason=reason), 1.0)
     assert cache.unknown("a.test", 7.999) == verdict
     assert cache.unknown("a.test", 8.0) is None
