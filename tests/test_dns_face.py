@@ -154,7 +154,7 @@ async def test_reply_echoes_id_case_rd_cd_and_do() -> None:
                 message.flags = flags
                 address, port = endpoint(service)
                 reply = await dns.asyncquery.udp(message, address, port=port, timeout=10)
-                assert reply.flags == flags | dns.flags.QR | dns.flags.AA
+                assert reply.flags == flags | dns.flags.QR | dns.flags.AA | dns.flags.RA
                 assert reply.question[0].name.to_text() == name
                 assert reply.answer[0].name.to_text() == name
                 assert bool(reply.ednsflags & dns.flags.DO) is bool(flags)
@@ -171,7 +171,7 @@ async def test_garbage_gets_no_reply_a_fault_its_rcode_and_a_response_nothing() 
             await sock.send(b"\x12\x34\x01\0" + bytes(8))
             with trio.fail_after(10):
                 # The first thing that comes back is the reply to the only query.
-                assert await sock.recv(4096) == b"\x12\x34\x81\x01" + bytes(8)
+                assert await sock.recv(4096) == b"\x12\x34\x81\x81" + bytes(8)
         counters = service.counters()
         assert (counters["dns.not_queries"], counters["dns.faulty"], counters["dns.sent"]) == (4, 1, 1)
 

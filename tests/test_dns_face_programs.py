@@ -43,10 +43,10 @@ async def run(*command: str, stdin: bytes = b"") -> str:
 
 @pytest.mark.server("dig", "kdig")
 @pytest.mark.parametrize("program", ["dig", "kdig"])
-@pytest.mark.parametrize("options", ["", "+tcp", "+noedns", "+dnssec", "+subnet=192.0.2.1/32"])
+@pytest.mark.parametrize("options", ["", "+norecurse", "+tcp", "+noedns", "+dnssec", "+subnet=192.0.2.1/32"])
 async def test_program_that_asks_by_hand_is_answered_without_a_warning(program: str, options: str) -> None:
     async with serving() as (_, server):
-        ask = (program, f"@{server.address}", "-p", str(server.port), "+norecurse", *options.split())
+        ask = (program, f"@{server.address}", "-p", str(server.port), *options.split())
         for host, status, text in (
             ("hosted.example", "NOERROR", "127.0.0.2"),
             ("elsewhere.example", "NOERROR", "SOA"),

@@ -33,6 +33,7 @@ _LEAST_DATAGRAM = 512
 _RESPONSE = 0x8000
 _AUTHORITATIVE = 0x0400
 _TRUNCATED = 0x0200
+_RECURSION_AVAILABLE = 0x0080
 _DNSSEC_OK = 0x8000
 
 _AFTER_ID = Struct("!5H")
@@ -102,7 +103,10 @@ def write_reply(head: Head, answer: Answer, *, most: int) -> bytes:
     """
     records = b"".join(answer.answer + answer.authority)
     counts = 1 if head.question else 0, len(answer.answer), len(answer.authority)
-    flags = _RESPONSE | head.flags | answer.rcode & 0xF | (_AUTHORITATIVE if answer.authoritative else 0)
+    # RA: whoever asks for recursion gets all that it would bring here, and `dig` warns where it is clear.
+    flags = _RESPONSE | _RECURSION_AVAILABLE | head.flags | answer.rcode & 0xF
+    if answer.authoritative:
+        flags |= _AUTHORITATIVE
     options = 0 if head.edns is None else _octets_of_opt(head.edns, answer.error)
     room = most - HEADER.size - len(head.question) - options
     if len(records) > room:
