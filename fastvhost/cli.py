@@ -113,8 +113,12 @@ def _explain(args: argparse.Namespace) -> int:
     from fastvhost.service import open_service
 
     config = _config(args.config)
+    # A daemon may be running on the same configuration: its addresses, proxies and store are left to it.
     quiet = replace(
-        config, listen=replace(config.listen, pdb=None), domains=replace(config.domains, store="")
+        config,
+        listen=replace(config.listen, pdb=None, dns=None, admin=None),
+        proxies=replace(config.proxies, evapi=()),
+        domains=replace(config.domains, store=""),
     )
 
     async def explain() -> int:
@@ -223,8 +227,15 @@ def _parser() -> argparse.ArgumentParser:
 
     from fastvhost.domains_command.arguments import add_domain_commands
 
+    text = "Look at the known domains and decide on them."
     add_domain_commands(
-        commands.add_parser("domains", help="Look at the known domains and decide on them."),
+        commands.add_parser(
+            "domains",
+            help=text,
+            description=text,
+            epilog="example:\n  fastvhost domains list --state pending\n",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        ),
         add_config=_add_config,
         load_config=_config,
     )

@@ -70,7 +70,7 @@ def test_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"fastvhost {fastvhost.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "query", "explain", "check-config"])
+@pytest.mark.parametrize("command", ["serve", "query", "explain", "check-config", "domains"])
 def test_help_of_a_command_shows_an_example(command: str) -> None:
     result = run(command, "--help")
     assert result.returncode == 0
@@ -193,6 +193,23 @@ async def test_explain_shows_the_walk_and_exits_by_verdict(tmp_path: Path, lab: 
         assert shown in hosted.stdout
     elsewhere = await run_beside("explain", "elsewhere.example", "--config", str(config))
     assert elsewhere.returncode == 1
+
+
+async def test_explain_beside_a_daemon_leaves_its_addresses_and_proxies_alone(
+    tmp_path: Path, lab: Lab
+) -> None:
+    config = config_file(tmp_path, lab)
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as evapi:
+        evapi.setblocking(False)
+        mine, proxy = taken.getsockname()[1], evapi.getsockname()[1]
+        text = re.sub(
+            r'^(dns|admin) = ""', rf'\1 = "127.0.0.1:{mine}"', config.read_text(), flags=re.MULTILINE
+        )
+        config.write_text(f'{text}[proxies]\nevapi = ["tcp:127.0.0.1:{proxy}"]\n')
+        result = await run_beside("explain", "hosted.example", "--config", str(config))
+        assert (result.returncode, result.stderr) == (0, "")
+        with pytest.raises(BlockingIOError):
+            evapi.accept()
 
 
 async def test_explain_shows_what_a_domain_publishes_and_what_of_it_is_not_used(tmp_path: Path) -> None:

@@ -35,3 +35,22 @@ def test_links_and_make_targets_of_a_document_exist(document: str) -> None:
         assert (path.parent / link).exists(), link
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)(?=\s{2,}|`|$)", text, re.MULTILINE)) <= targets
+
+
+def rooms() -> set[str]:
+    """The modules and packages below `fastvhost` that the table of docs/architecture.md names."""
+    found = set()
+    for row in re.findall(r"^\| (`.*?) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE):
+        names = re.findall(r"`([\w/]+)`", row)
+        folder = names[0].rpartition("/")[0]
+        found |= {name if "/" in name or not folder else f"{folder}/{name}" for name in names}
+    return found
+
+
+def test_every_module_has_a_room_and_every_room_a_module() -> None:
+    package = ROOT / "fastvhost"
+    modules = {path.relative_to(package).with_suffix("").as_posix() for path in package.rglob("*.py")}
+    modules = {module for module in modules if not module.endswith(("__init__", "__main__"))}
+    folders = {module.partition("/")[0] for module in modules if "/" in module}
+    assert rooms() <= modules | folders
+    assert {module for module in modules if not {module, module.partition("/")[0]} & rooms()} == set()

@@ -164,7 +164,7 @@ def test_table_of_another_version_is_one_line_and_changes_nothing(
     before = versions(database_url)
     store = Store(database_url, proxy="kamailio")
     with pytest.raises(
-        StoreError, match=f"^the database cannot be used: {told}; nothing was changed$"
+        StoreError, match=f"^domains.store cannot be used: {told}; nothing was changed$"
     ) as caught:
         store.prepare()
     store.close()
@@ -219,7 +219,7 @@ def test_prepare_by_several_daemons_at_once_makes_the_tables_once(database_url: 
     ],
 )
 def test_url_of_another_form_is_refused_in_one_line(url: str) -> None:
-    with pytest.raises(StoreError, match=r"^the database cannot be used: [^\n]*$"):
+    with pytest.raises(StoreError, match=r"^domains.store cannot be used: [^\n]*$"):
         Store(url, proxy="kamailio")
 
 
@@ -242,7 +242,7 @@ def test_missing_driver_is_told_with_the_extra_that_brings_it(
 def test_server_that_is_not_there_is_unavailable_and_no_password_is_told(scheme: str) -> None:
     pytest.importorskip(scheme.partition("+")[2])
     store = Store(f"{scheme}://user:secret@127.0.0.1:1/d", proxy="kamailio")
-    with pytest.raises(StoreUnavailableError, match=r"^the database cannot be used: [^\n]*$") as caught:
+    with pytest.raises(StoreUnavailableError, match=r"^domains.store cannot be used: [^\n]*$") as caught:
         store.prepare()
     store.close()
     assert "secret" not in str(caught.value)

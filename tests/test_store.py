@@ -570,7 +570,7 @@ def test_server_that_goes_is_unavailable_and_served_again_when_it_is_back(
         server.stop()
         try:
             for _ in range(2):
-                with pytest.raises(StoreUnavailableError, match=r"^the database cannot be used: [^\n]+$"):
+                with pytest.raises(StoreUnavailableError, match=r"^domains.store cannot be used: [^\n]+$"):
                     store.put(batch(5))
                 with pytest.raises(StoreUnavailableError):
                     store.load()

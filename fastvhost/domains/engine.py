@@ -103,11 +103,11 @@ def open_engine(url: str) -> Engine:
         )
     except ModuleNotFoundError as error:
         raise StoreError(
-            f"the database cannot be used: {parsed.drivername} needs the driver {error.name}; "
+            f"domains.store cannot be used: {parsed.drivername} needs the driver {error.name}; "
             f"install fastvhost[{backend.extra}]"
         ) from error
     except (SQLAlchemyError, ValueError, TypeError) as error:
-        raise StoreError(f"the database cannot be used: {_one_line(error)}") from error
+        raise StoreError(f"domains.store cannot be used: {_one_line(error)}") from error
     if parsed.drivername == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -137,7 +137,7 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        line = f"the database cannot be used: {_one_line(error)}"
+        line = f"domains.store cannot be used: {_one_line(error)}"
         raise (StoreUnavailableError(line) if _is_transient(error) else StoreError(line)) from error
 
 
@@ -154,7 +154,7 @@ def notifications_connection(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
     """
     parsed, backend = _parsed(url)
     if backend.extra != "postgresql":
-        raise StoreError("the database cannot be used: only PostgreSQL has notifications")
+        raise StoreError("domains.store cannot be used: only PostgreSQL has notifications")
     engine = open_engine(url)
     arguments, options = engine.dialect.create_connect_args(parsed)
     import psycopg  # an extra of ours: there when the URL is PostgreSQL's
@@ -163,7 +163,7 @@ def notifications_connection(url: str) -> "psycopg.Connection[tuple[Any, ...]]":
         connection = psycopg.connect(*arguments, **{**backend.connect, **options, "autocommit": True})
         connection.execute(f"LISTEN {CHANNEL}")
     except psycopg.Error as error:
-        raise StoreUnavailableError(f"the database cannot be used: {_one_line(error)}") from error
+        raise StoreUnavailableError(f"domains.store cannot be used: {_one_line(error)}") from error
     return connection
 
 
@@ -172,12 +172,12 @@ def _parsed(url: str) -> tuple[URL, _Backend]:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise StoreError(f"the database cannot be used: not a URL; allowed are {forms}") from error
+        raise StoreError(f"domains.store cannot be used: not a URL; allowed are {forms}") from error
     backend = _BACKENDS.get(parsed.drivername)
     if backend is None:
-        raise StoreError(f"the database cannot be used: {parsed.drivername}: allowed are {forms}")
+        raise StoreError(f"domains.store cannot be used: {parsed.drivername}: allowed are {forms}")
     if parsed.database in {None, "", ":memory:"}:
-        raise StoreError(f"the database cannot be used: no database is named; it is {backend.url}")
+        raise StoreError(f"domains.store cannot be used: no database is named; it is {backend.url}")
     return parsed, backend
 
 

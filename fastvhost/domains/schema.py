@@ -71,7 +71,7 @@ def _check(name: str, wanted: int, written: int | None, *, is_present: bool) -> 
         return
     found = "has no version" if written is None else f"has version {written}"
     raise StoreError(
-        f"the database cannot be used: table {name} {found} in table version, and {wanted} is needed; "
+        f"domains.store cannot be used: table {name} {found} in table version, and {wanted} is needed; "
         "nothing was changed"
     )
 
@@ -94,7 +94,7 @@ def _alone(engine: Engine) -> Iterator[None]:
     # On a connection of its own: a lock given back inside the transaction would be free before the commit.
     with database_errors(), engine.connect() as connection:
         if connection.scalar(select(take)) == 0:
-            raise StoreUnavailableError("the database cannot be used: another daemon is making its tables")
+            raise StoreUnavailableError("domains.store cannot be used: another daemon is making its tables")
         try:
             yield
         finally:

@@ -1,6 +1,6 @@
 """A batch in compiled code, `batch.c`, where the installation could compile it.
 
-`python -m fastvhost.faces.compiled` compiles it beside this file.
+`python tools/compile_batch.py` compiles it beside this file; building a wheel does the same.
 """
 
 import ctypes
