@@ -84,9 +84,12 @@ class VerdictCache:
         return verdict if verdict is not None and now < verdict.expires else None
 
     def was_denied(self, host: str) -> bool:
-        """Whether the last that is remembered of `host`, however old, is that it is NOT_HOSTED."""
+        """Whether the last that DNS said of `host`, as far as is remembered, is that it is NOT_HOSTED.
+
+        However old that is, and however often DNS has failed since.
+        """
         verdict = _unpacked(host, self._unknown.peek(host))
-        return verdict is not None and verdict.kind is VerdictKind.NOT_HOSTED
+        return verdict is not None and (verdict.kind is VerdictKind.NOT_HOSTED or verdict.denied)
 
     def doubts(self, host: str) -> bool:
         """Whether what is remembered of `host`, however old, is that it is not HOSTED, or that DNS failed."""
@@ -141,9 +144,16 @@ class VerdictCache:
         return verdict
 
     def _keep_unknown(
-        self, host: str, finding: Finding, ttl: float, now: float, failures: int = 0
+        self,
+        host: str,
+        finding: Finding,
+        ttl: float,
+        now: float,
+        *,
+        failures: int = 0,
+        denied: bool = False,
     ) -> Verdict:
-        verdict = _verdict(host, finding, expires=now + ttl, failures=failures)
+        verdict = _verdict(host, finding, expires=now + ttl, failures=failures, denied=denied)
         # Kept without its steps: anybody can fill this cache, and they are most of what an entry weighs.
         if finding.kind is VerdictKind.NOT_HOSTED and finding.reason == ABSENT:
             self._unknown.put(host, verdict.expires)
@@ -165,10 +175,14 @@ class VerdictCache:
         before = _unpacked(host, self._unknown.peek(host))
         in_a_row = before is not None and now - before.expires < _FAILURE_TTL[1]
         failures = 1 + (before.failures if before is not None and in_a_row else 0)
-        return self._keep_unknown(host, finding, _backoff(failures), now, failures)
+        return self._keep_unknown(
+            host, finding, _backoff(failures), now, failures=failures, denied=self.was_denied(host)
+        )
 
 
-def _verdict(host: str, finding: Finding, *, expires: float, failures: int = 0) -> Verdict:
+def _verdict(
+    host: str, finding: Finding, *, expires: float, failures: int = 0, denied: bool = False
+) -> Verdict:
     return Verdict(
         kind=finding.kind,
         host=host,
@@ -176,6 +190,7 @@ def _verdict(host: str, finding: Finding, *, expires: float, failures: int = 0) 
         reason=finding.reason,
         steps=finding.steps,
         failures=failures,
+        denied=denied,
     )
 
 

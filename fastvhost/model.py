@@ -81,6 +81,8 @@ class Verdict:
     verdict other than HOSTED that comes from the cache."""
     failures: int = 0
     """Walks in a row that failed, this one included (RFC 9520 backs off with each)."""
+    denied: bool = False
+    """Of a failure: whether the host was NOT_HOSTED when DNS last said anything of it."""
     stale: bool = False
     """Whether it is past the time that its evidence gave it (RFC 8767)."""
 

@@ -304,16 +304,20 @@ def test_settle_more_hosts_than_entries_holds_the_bound(finding: Finding, hosts:
     assert sum(verdicts.sizes()) == held
 
 
-def test_was_denied_however_long_ago_until_something_else_was_found() -> None:
+def test_was_denied_however_long_ago_and_while_dns_fails_until_it_is_hosted() -> None:
     verdicts = cache()
     assert not verdicts.was_denied(HOST)
     verdicts.settle(HOST, not_hosted(5.0), 0.0)
     assert verdicts.unknown(HOST, 1e6) is None
     assert verdicts.was_denied(HOST)
-    for finding in (FAILED, hosted()):
-        verdicts.settle(HOST, not_hosted(), 0.0)
-        verdicts.settle(HOST, finding, 0.0)
-        assert not verdicts.was_denied(HOST)
+    for _ in range(3):
+        verdicts.settle(HOST, FAILED, 1e6)
+        assert verdicts.was_denied(HOST)
+    verdicts.settle(HOST, hosted(), 1e6)
+    assert not verdicts.was_denied(HOST)
+    verdicts.forget(HOST)
+    verdicts.settle(HOST, FAILED, 1e6)
+    assert not verdicts.was_denied(HOST)
 
 
 def test_settle_apart_hosted_is_kept_among_the_unknown_for_a_hosted_ttl_and_pushes_out_no_hosted() -> None:

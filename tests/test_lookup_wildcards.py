@@ -103,6 +103,21 @@ async def test_lookup_name_that_was_not_hosted_is_presumed_nothing_when_that_is_
     assert world.flight("other.example.com", verdict.expires).provisional.kind is VerdictKind.HOSTED
 
 
+async def test_lookup_name_that_was_not_hosted_is_presumed_nothing_while_dns_fails(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = WildWorld(nursery)
+    await world.has_wildcard(found(VerdictKind.HOSTED, 1_000.0))
+    verdict = await world.learn(NOT_HOSTED, "own.example.com")
+    await trio.sleep_until(verdict.expires)
+    for _ in range(3):
+        verdict = await world.learn(FAILED, "own.example.com")
+        assert verdict.kind is VerdictKind.UNDETERMINED
+        assert world.at_once("own.example.com") == as_kept(verdict)
+        await trio.sleep_until(verdict.expires)
+    assert (await world.learn(FAILED, "other.example.com")).kind is VerdictKind.HOSTED
+
+
 async def test_lookup_below_a_wildcard_no_budget_flight_or_place_to_wait_is_hosted_all_the_same(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
