@@ -123,6 +123,22 @@ async def test_queries_that_are_kept_are_bounded(
     assert len(asker.responder._seen) == kept
 
 
+async def test_query_that_is_mostly_padding_is_answered_and_takes_no_room(nursery: trio.Nursery) -> None:
+    world = World(nursery, domains=Domains(always=("example.com",)))
+    asker = Asker(world)
+
+    def padded(octets: int) -> bytes:
+        padding = dns.edns.GenericOption(dns.edns.OptionType.PADDING, bytes(octets))
+        return dns.message.make_query(NAME, "A", options=[padding]).to_wire(max_size=65_535)
+
+    least = len(padded(0))
+    for octets, kept in ((512, 1), (513, 1), (60_000, 1), (511, 2)):
+        message = padded(octets - least)
+        assert len(message) == octets
+        assert isinstance(asker.responder.respond(message, 0.0), bytes)
+        assert len(asker.responder._seen) == kept
+
+
 async def test_flood_of_names_that_are_none_takes_no_room(nursery: trio.Nursery) -> None:
     asker = Asker(World(nursery))
     for number in range(100):

@@ -31,6 +31,10 @@ __all__ = ["DnsCounters", "DnsResponder", "Settled", "Waiting"]
 _MOST_SEEN = 16_384
 """Queries that are kept as read, with their replies; some 20 MB."""
 
+_MOST_SEEN_OCTETS = 512
+"""Octets of the longest of them: the longest name and a client subnet take 330. Over TCP there may be 65,535,
+most of them padding (RFC 7830)."""
+
 _IN = 1
 _META_TYPES = range(128, 255)
 """RFC 6895 section 3.1: of queries only, zone transfers among them; ANY, which is 255, is answered."""
@@ -157,7 +161,7 @@ class DnsResponder:
             return Waiting(decided, lambda verdict, at: message_id + self._reply(asked, verdict, at, now))
         reply = message[:2] + self._reply(asked, decided, now, now)
         if decided.kind in _LASTING:
-            if seen is None:
+            if seen is None and len(message) <= _MOST_SEEN_OCTETS:
                 self._seen[key] = asked
             # Attributes change without a word to whoever repeats them.
             if self._settled is not None and asked.qtype != Qtype.TXT:
