@@ -30,8 +30,9 @@ _STANDS_SECONDS = 10.0
 """Most seconds that an answer is repeated without asking here: then it counts again as one that is asked
 for, in the caches and in the table."""
 
-_U_LABELS_PER_SECOND = 100.0
-"""Conversions of U-labels, which take up to 0.5 ms each. SIP itself has A-labels on the wire."""
+_U_LABELS = Gcra(rate=100.0, burst=20.0)
+"""Conversions of U-labels, which take up to 0.7 ms each: a burst of them must not hold up everybody else. SIP
+itself has A-labels on the wire."""
 
 
 class Lookup:
@@ -83,7 +84,7 @@ class Lookup:
         # Apart, so that no number of unknown hosts can keep a known one from being looked up.
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._refreshes = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
-        self._u_labels = Bucket(Gcra(_U_LABELS_PER_SECOND, _U_LABELS_PER_SECOND))
+        self._u_labels = Bucket(_U_LABELS)
         self.talkers = Talkers(self._sources.network)
 
     @property
