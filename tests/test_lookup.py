@@ -805,6 +805,19 @@ async def test_lookup_malformed_under_a_listed_suffix_is_still_malformed(
     assert (world.counters.malformed, world.counters.listed) == (1, 0)
 
 
+async def test_lookup_longer_than_any_host_under_a_listed_suffix_is_malformed_or_hosted_once_it_is_shorter(
+    nursery: trio.Nursery,
+) -> None:
+    world = World(nursery, domains=Domains(always=(".example.com",)))
+    assert world.at_once("a." * 2_000 + "example.com").kind is VerdictKind.MALFORMED
+    decomposed = "u\u0308." * 80 + "example.com"
+    assert world.at_once(decomposed).kind is VerdictKind.MALFORMED
+    decomposed = ".".join(["u\u0308" + 30 * "o\u0308"] * 4) + ".example.com"
+    assert len(decomposed) > 253
+    assert world.at_once(decomposed).kind is VerdictKind.HOSTED
+    assert world.dns.walks == []
+
+
 @pytest.mark.parametrize(
     "spelling",
     ["a.ours.example", "A.OURS.example", "a.ours.example.", "bücher.ours.example", "a\uff0eours.example"],

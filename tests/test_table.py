@@ -77,6 +77,14 @@ def test_find_name_and_suffix_of_one_domain_speak_apart() -> None:
     assert len(table) == 2
 
 
+@pytest.mark.parametrize(("octets", "found"), [(252, True), (253, True), (254, False), (4_000, False)])
+def test_has_suffix_of_text_longer_than_any_host_is_false(octets: int, found: bool) -> None:
+    table = DomainTable(Domains(always=(".example.com",)))
+    text = ".example.com".rjust(octets, ".")
+    assert table.has_suffix_of(text) == found
+    assert (table.find(text) is not None) == found
+
+
 def test_has_suffix_of_text_that_is_no_host_is_true() -> None:
     table = DomainTable(Domains(always=("example.net", ".example.com")))
     assert [table.has_suffix_of(text) for text in ("_.example.com", ".example.com", "a..example.com")] == [

@@ -9,6 +9,7 @@ from enum import Enum
 from math import inf
 
 from fastvhost.config import Domains
+from fastvhost.host import MAX_NAME
 from fastvhost.model import Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 
@@ -86,7 +87,10 @@ class DomainTable:
         return Verdict(kind=suffix.kind, host=host, expires=inf, reason=suffix.reason)
 
     def has_suffix_of(self, text: str) -> bool:
-        """Whether a suffix ends `text`, which need not be a host: `_.example.com` ends in `.example.com`."""
+        """Whether a suffix ends `text`, which need not be a host: `_.example.com` ends in `.example.com`.
+
+        False for what is longer than any host.
+        """
         return self._suffix_of(text) is not None
 
     def standing(self, host: str) -> Standing | None:
@@ -150,7 +154,7 @@ class DomainTable:
 
     def _suffix_of(self, text: str) -> Verdict | None:
         """The longest suffix that ends `text`."""
-        if not self._suffixes:
+        if not self._suffixes or len(text) > MAX_NAME:  # each dot costs as much as what stands after it
             return None
         dot = text.find(".")
         while dot != -1:
