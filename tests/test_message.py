@@ -48,6 +48,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from fastvhost.resolve.message import (
+    MAX_LABELS,
     MAX_NSECS,
     MAX_RECORDS,
     MalformedMessageError,
@@ -640,8 +641,7 @@ def test_names_of_the_most_labels_cost_no_more_than_the_bound(label: bytes) -> N
     names = ROOM // len(name)
     places = [RDATA_AT + len(name) * place + 2 * skip for skip in range(15) for place in range(names)]
     octets = by_hand([record(b"\0", OPAQUE, name * names)], soas_named(map(pointer, places)))
-    assert len(read(octets).soas) == MAX_RECORDS - 1
-    assert cost(octets) <= 3 * MAX_RECORDS * A_NAME
+    assert_costs_no_more_than_its_labels(octets)
 
 
 def test_name_that_all_records_point_to_is_read_once() -> None:
@@ -655,8 +655,31 @@ def test_names_of_64_kilobytes_cost_no_more_than_their_labels() -> None:
     records = [record(ONES + b"\0", A, b"") for _ in range(240)]
     octets = by_hand([], [], records)
     assert 63_000 < len(octets) < 0x10000
-    read(octets)
-    assert cost(octets) <= 240 * A_NAME
+    assert_costs_no_more_than_its_labels(octets)
+
+
+def assert_costs_no_more_than_its_labels(octets: bytes) -> None:
+    with pytest.raises(MalformedMessageError, match="over 4096 labels"):
+        read(octets)
+    assert cost(octets) <= 4 * MAX_LABELS + A_NAME
+
+
+@pytest.mark.parametrize(("labels", "fits"), [(-1, True), (0, True), (1, False)])
+def test_labels_up_to_the_bound_are_read_and_more_are_malformed(labels: int, fits: bool) -> None:
+    whole, rest = divmod(MAX_LABELS + labels, 64)
+    names = [b"\x01a" * 64 + b"\0"] * whole + [b"\x01a" * rest + b"\0"]
+    octets = by_hand([record(name, A, FOUR) for name in names])
+    if fits:
+        assert_read_as_by_dnspython(octets)
+    else:
+        with pytest.raises(MalformedMessageError, match="over 4096 labels"):
+            read(octets)
+
+
+def test_name_that_is_pointed_to_counts_once() -> None:
+    records = [record(pointer(RDATA_AT), A, FOUR)] * (MAX_RECORDS - 1)
+    octets = by_hand([record(b"\0", OPAQUE, ONES + b"\0"), *records])
+    assert len(read(octets).records) == 1
 
 
 def test_rdata_that_is_not_read_costs_nothing() -> None:
