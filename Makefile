@@ -8,6 +8,7 @@
 #   make bench-quick     this checkout beside BASE=commit (default: where it left main) in under a minute
 #   make bench-domains   a million known domains: start, memory, answers
 #   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
+#   make bench-abuse     every attack of docs/abuse.md, the DNS load it causes and who feels it
 #   make clean           remove what make made
 
 SHELL := /bin/bash
@@ -19,7 +20,7 @@ RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
 
-.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies clean
+.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -62,6 +63,11 @@ bench-proxies: $(VENV)
 	tools/install-test-servers
 	@mkdir -p bench/results
 	$(RUN) -m bench.proxies --output bench/results/proxies.json
+
+bench-abuse: $(VENV)
+	tools/install-test-servers
+	@mkdir -p bench/results
+	$(RUN) -m bench.abuse --output bench/results/abuse.json
 
 clean:
 	rm -rf .venv .uv .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist

@@ -80,6 +80,14 @@ class Server:
         utime, stime = fields[11:13]
         return (int(utime) + int(stime)) / os.sysconf("SC_CLK_TCK")
 
+    def waited_seconds(self) -> float:
+        """Time that its first thread was ready to run and had no core (schedstat of Linux); 0.0 if untold."""
+        try:
+            nanoseconds = int(Path(f"/proc/{self._pid}/schedstat").read_text().split()[1])
+        except (OSError, IndexError):
+            return 0.0
+        return nanoseconds / 1e9
+
     def resident_octets(self) -> int:
         """Memory that it has now (VmRSS of proc(5))."""
         return self._memory("VmRSS")
