@@ -12,7 +12,7 @@ Load: TypeAlias = Literal["none", "hosts", "fan-out", "spoofed", "unlisted", "ga
 """What the attacker sends: new hosts, hosts of hostile zones, each host with a source of its own, valid
 requests from an address that is not in `listen.allow`, octets at random."""
 
-KNOWN = tuple(f"k{number}.test" for number in range(50))
+KNOWN = tuple(f"k{number}.test" for number in range(30))
 """The hosts that the good caller asks for; each a registrable domain of its own, all HOSTED."""
 
 UNLISTED = "127.0.0.66"

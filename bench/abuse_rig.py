@@ -43,7 +43,7 @@ _NICE = 10
 _WARM_UPS = 20
 _ZONE = "vhost.internal"
 
-# All else is default. The floor of 30 s would hide that the known hosts are past their TTL of 2.
+# All else is default. The floor of 30 s would hide that the known hosts are past their TTL of 3 to 7.
 _SECTIONS = {
     "own": f'addresses = ["{OURS}", "2001:db8::10"]\nnames = ["sip.provider.example"]',
     "listen": 'pdb = "127.0.0.1:0"\ndns = "{dns}"\nallow = ["127.0.0.1/32"]',

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from itertools import chain, product
+from itertools import chain, cycle, product
 from pathlib import Path
 
 import trio
@@ -31,10 +31,11 @@ _MOST_RECORDS = 150
 """Of a hostile zone that is copied; larger ones take longer to load than the attack lasts."""
 
 _ZONE = "$ORIGIN {origin}.\n$TTL {ttl}\n@ SOA ns h 1 3600 600 86400 {ttl}\n@ NS ns\nns A 127.0.0.1\n"
-_HOSTED = "{name} A " + OURS + "\n_sip._udp.{name} SRV 0 0 5060 sip.provider.example.\n"
+_HOSTED = "{name} {ttl} A " + OURS + "\n_sip._udp.{name} {ttl} SRV 0 0 5060 sip.provider.example.\n"
 _SERVICES = ("_sip._udp.", "_sip._tcp.", "_sips._tcp.")
-_TTL_OF_KNOWN = 2
-"""Seconds: so that each is looked up again while the attack lasts."""
+_TTLS_OF_KNOWN = range(3, 8)
+"""Seconds: so that some are looked up again at every moment of the attack, and no more than known hosts have
+a budget for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +70,11 @@ async def _serve(fan_out: bool, forged: int) -> Lab:
 
 
 def _zones(fan_out: bool) -> Iterator[Zone]:
-    known = "".join(_HOSTED.format(name=host.removesuffix(".test")) for host in KNOWN)
-    yield parse_zone(_ZONE.format(origin="test", ttl=_TTL_OF_KNOWN) + known)
+    known = "".join(
+        _HOSTED.format(name=host.removesuffix(".test"), ttl=ttl)
+        for host, ttl in zip(KNOWN, cycle(_TTLS_OF_KNOWN), strict=False)
+    )
+    yield parse_zone(_ZONE.format(origin="test", ttl=300) + known)
     for origin in ("invalid", "silent", "victim.test"):
         yield parse_zone(_ZONE.format(origin=origin, ttl=300))
     yield signed(parse_zone(_ZONE.format(origin="signed.test", ttl=300) + "mail A 198.51.100.7\n"))
