@@ -199,7 +199,7 @@ def _caller(resolver: Resolver, server: Server, directory: Path, seconds: float)
     asked = ["--server", str(endpoint), "--hosts", str(directory / "known")]
     asked += ["--rate", str(CALLS), "--count", str(round(CALLS * seconds))]
     if resolver == "fastvhost, PDB":
-        return ["tools.pdbload", "--json", *asked]
+        return ["tools.load", "--json", *asked]
     return ["bench.datagrams", "--kind", "dns", "--suffix", suffix, *asked]
 
 
@@ -214,13 +214,13 @@ def _attackers(
         case "none":
             return []
         case "hosts" if resolver == "fastvhost, PDB":
-            return [["tools.pdbload", "--json", "--unknown", "1", "--under", attack.under, *at]]
+            return [["tools.load", "--json", "--unknown", "1", "--under", attack.under, *at]]
         case "hosts":
             return [["bench.datagrams", "--kind", "dns", "--under", attack.under, "--suffix", suffix, *at]]
         case "fan-out":
             hosts = directory / "fan-out"
             hosts.write_text("\n".join(fan_out_hosts()))
-            return [["tools.pdbload", "--json", "--hosts", str(hosts), *at]]
+            return [["tools.load", "--json", "--hosts", str(hosts), *at]]
         case "spoofed":
             return [["bench.datagrams", "--kind", "spoofed", *at]]
         case "unlisted":

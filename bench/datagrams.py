@@ -2,7 +2,7 @@
 
     python -m bench.datagrams --kind dns --server 127.0.0.1:5381 --under invalid --rate 1000 --count 5000
 
-One line of JSON in the words of `tools.pdbload`. Open loop: latency counts from when a datagram was due.
+One line of JSON in the words of `tools.load`. Open loop: latency counts from when a datagram was due.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from fastvhost.config import Endpoint
 from fastvhost.config_file import parse_endpoint
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.model import VerdictKind
-from tools.pdbload import Figures
+from tools.load import Figures
 
 __all__ = ["Kind", "Stream", "dns_query", "garbage", "main", "run", "spoofed", "verdict_of"]
 
