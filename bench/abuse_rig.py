@@ -46,7 +46,7 @@ _ZONE = "vhost.internal"
 # All else is default. The floor of 30 s would hide that the known hosts are past their TTL of 3 to 7.
 _SECTIONS = {
     "own": f'addresses = ["{OURS}", "2001:db8::10"]\nnames = ["sip.provider.example"]',
-    "listen": 'pdb = "127.0.0.1:0"\ndns = "{dns}"\nallow = ["127.0.0.1/32"]',
+    "listen": 'pdb = "127.0.0.1:0"\ndns = "{dns}"\nadmin = ""\nallow = ["127.0.0.1/32"]',
     "dns": 'servers = ["127.0.0.1:{upstream}"]',
     "cache": "hosted_ttl = [1, 86_400]",
     "limits": "",

@@ -26,7 +26,7 @@ from fastvhost.config import Endpoint
 from fastvhost.config_file import parse_endpoint
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.model import VerdictKind
-from tools.load import Figures
+from tools.load import Figures, Pdb
 
 __all__ = ["Kind", "Stream", "dns_query", "garbage", "main", "run", "spoofed", "verdict_of"]
 
@@ -116,7 +116,7 @@ def run(stream: Stream) -> Figures:
     Raises:
         OSError: the source cannot be bound, or nothing listens there.
     """
-    figures, due_at, chance = Figures(), dict[int, float](), random.Random(0)
+    figures, due_at, chance = Figures(dialect=Pdb()), dict[int, float](), random.Random(0)
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
         sock.bind((stream.source or "127.0.0.1", 0))
@@ -160,7 +160,7 @@ def _collect(
                 continue
             figures.answered += 1
             figures.verdicts[read[1]] += 1
-            figures.latency.record(max(0.0, now - due))
+            figures.latency_of_known.record(max(0.0, now - due))
     except BlockingIOError:
         return
 
