@@ -41,7 +41,7 @@ async def cost_of(hostile: HostileZone) -> Cost:
             lab.faults = [Fault(effect=Effect.DROP, name="*.silent.evil.test")]
         config = Config(
             own=Own(addresses=(ip_network("203.0.113.10"), ip_network("2001:db8::10"))),
-            listen=Listen(pdb=None, admin=None),
+            listen=Listen(pdb=None, dns=None, admin=None),
             dns=Dns(servers=(Endpoint(*lab.address),), walk_timeout=_WALK_SECONDS),
             domains=Domains(store=""),
         )

@@ -74,7 +74,7 @@ def resolver() -> Iterator[Endpoint]:
 def config_on(resolver: Endpoint) -> Config:
     return Config(
         own=Own(addresses=(ip_network(OURS),)),
-        listen=replace(Listen(), pdb=None, admin=None),
+        listen=replace(Listen(), pdb=None, dns=None, admin=None),
         dns=Dns(servers=(resolver,), trusted=True),
         domains=Domains(store=""),
     )
