@@ -1,5 +1,6 @@
 """The scout: what it ends by itself, what it hands on, and that nothing of it is left behind."""
 
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -127,6 +128,22 @@ async def test_without_a_slot_nothing_is_asked() -> None:
             assert isinstance(found, UnderWay)
             found.sent.sock.close()
         assert lab.total <= SLOTS + 1
+
+
+class FullEpoll:
+    """One that takes no more (epoll_ctl(2), ENOSPC)."""
+
+    def register(self, *_: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+
+async def test_query_that_cannot_be_watched_is_left_to_the_walk_and_leaves_nothing_open() -> None:
+    async with scouting() as (_, rig):
+        epoll, rig.scout._epoll = rig.scout._epoll, FullEpoll()  # type: ignore[assignment]
+        assert not rig.ask("madeup.test")
+        rig.scout._epoll = epoll
+        assert rig.lane.slots.value == SLOTS
+        assert rig.scout.under_way == 0
 
 
 async def test_name_that_fits_no_message_is_not_asked_for() -> None:

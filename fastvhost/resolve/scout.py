@@ -81,11 +81,16 @@ class Scout:
         except OSError:  # the walk will meet it too, and knows what to make of it
             self._lane.slots.give_back()
             return False
+        fd = under_way.sent.sock.fileno()
+        try:
+            self._epoll.register(fd, select.EPOLLIN)
+        except OSError:  # ENOSPC, ENOMEM
+            under_way.sent.sock.close()
+            self._lane.slots.give_back()
+            return False
         self._lane.retries.earn()
         asked = _Asked(host, question, under_way, landed)
-        fd = under_way.sent.sock.fileno()
         self._by_fd[fd] = asked
-        self._epoll.register(fd, select.EPOLLIN)
         self._in_order.append(asked)
         self._some.set()
         return True
