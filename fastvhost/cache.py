@@ -108,6 +108,27 @@ class VerdictCache:
         self._unknown.remove(host)
         self._retractions.retract(host)
 
+    def configure(self, limits: config.Cache) -> None:
+        """Keep by these bounds what is found from now on; how many entries there may be stays as it was."""
+        self._limits = limits
+
+    def doubt(self, host: str, now: float) -> None:
+        """What was found about `host` may be wrong: look it up again before it is said of an unknown one, and
+        when the next asks for a hosted one."""
+        entry = self._hosted.get(host)
+        if entry is not None:
+            entry.refresh_at = min(entry.refresh_at, now)
+        self._unknown.remove(host)
+        self._retractions.retract(host)
+
+    def doubt_everything(self, now: float) -> None:
+        """The same for all hosts."""
+        for host in self._hosted:
+            entry = Cache.__getitem__(self._hosted, host)  # moves nothing
+            entry.refresh_at = min(entry.refresh_at, now)
+        self._unknown.clear()
+        self._retractions.retract_everything()
+
     def sizes(self) -> tuple[int, int]:
         """Entries in the hosted and in the unknown part, those past their time included."""
         return len(self._hosted), len(self._unknown)

@@ -72,6 +72,11 @@ class Flights:
         self.slow_zones = SlowZones()
         """The zones that these flights are kept from."""
 
+    def limit(self, *, most: int, waiters: int) -> None:
+        """Change the bounds for flights that start from now on."""
+        self._most = most
+        self._waiters = waiters
+
     def __len__(self) -> int:
         return len(self._by_host)
 

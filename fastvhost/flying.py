@@ -52,7 +52,7 @@ class Scout(Protocol):
         """
         ...
 
-    def go_on(self, host: str, under_way: Any) -> Awaitable[Finding]:
+    def go_on(self, host: str, handed_on: Any) -> Awaitable[Finding]:
         """The rest of the walk, in the caller's task; bounded as `Walk` is."""
         ...
 
@@ -82,6 +82,11 @@ class Flying:
         self._found_hosted = found_hosted
         self._counters = counters
         self._log_faults_from = float("-inf")
+        self._configured_at = float("-inf")
+
+    def configure(self, now: float) -> None:
+        """What flights under way find is not believed for long: they ask by another configuration."""
+        self._configured_at = now
 
     def take_off(
         self,
@@ -123,7 +128,7 @@ class Flying:
         verdict = _stopped(flight.host)
         try:
             _note_pace(flights, flight, found)
-            verdict = self._keep(flight.host, found, trio.current_time())
+            verdict = self._keep(flight, found, trio.current_time())
         except Exception:  # noqa: BLE001 - as in `_fly`
             verdict = self._fault(flight.host)
         finally:
@@ -139,7 +144,7 @@ class Flying:
             _note_pace(flights, flight, finding)
             if finding.kind is VerdictKind.HOSTED and self._confirm and self._cache.doubts(flight.host):
                 finding = self._second_say(await self._confirm(flight.host, known=known))
-            verdict = self._keep(flight.host, finding, trio.current_time())
+            verdict = self._keep(flight, finding, trio.current_time())
         except Exception:  # noqa: BLE001 - a fault of ours in one walk must not take the daemon down
             verdict = self._fault(flight.host)
         finally:
@@ -162,11 +167,14 @@ class Flying:
                 self._counters.flips_refuted += 1
                 return replace(finding, reason=f"ours at first sight, not at the second: {finding.reason}")
 
-    def _keep(self, host: str, finding: Finding, now: float) -> Verdict:
+    def _keep(self, flight: Flight, finding: Finding, now: float) -> Verdict:
         """Take in what was found; return what the askers get."""
+        host = flight.host
         apart = self._presumption.is_apart(host, now)
         verdict = self._cache.settle(host, finding, now, apart=apart)
-        if finding.kind is VerdictKind.HOSTED and not apart:
+        if flight.took_off <= self._configured_at:
+            self._cache.doubt(host, now)
+        elif finding.kind is VerdictKind.HOSTED and not apart:
             self._presumption.note_hosted(host, now)
             if self._found_hosted is not None:
                 self._found_hosted(host, finding)

@@ -60,13 +60,8 @@ class Lookup:
         denied: Callable[[str, float], Finding | None] | None = None,
         wildcards: Wildcards | None = None,
     ) -> None:
-        self._own = config.own
-        self._literal_ttls = (config.cache.hosted_ttl[1], config.cache.not_hosted_ttl[1])
         self._table = table
         self._cache = cache
-        self._budgets = budgets
-        self._sources = budgets.sources
-        self._charges_queries = config.limits.source_queries > 0.0
         self._denied = denied
         self.counters = LookupCounters()
         self._presumption = Presumption(cache, wildcards)
@@ -85,7 +80,28 @@ class Lookup:
         self._flights = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._refreshes = Flights(most=limits.upstream_inflight, waiters=limits.waiters)
         self._u_labels = Bucket(_U_LABELS)
+        self._take_over(config, budgets)
         self.talkers = Talkers(self._sources.network)
+
+    def configure(self, config: Config, budgets: Budgets, now: float) -> None:
+        """Decide by this configuration and these budgets from now on.
+
+        Flights under way land as they were going to, but what they find is not believed for long.
+        """
+        if budgets.sources is not self._sources:
+            self.talkers.forget_sources(budgets.sources.network)
+        self._flying.configure(now)
+        self._take_over(config, budgets)
+        limits = config.limits
+        self._flights.limit(most=limits.upstream_inflight, waiters=limits.waiters)
+        self._refreshes.limit(most=limits.upstream_inflight, waiters=limits.waiters)
+
+    def _take_over(self, config: Config, budgets: Budgets) -> None:
+        self._own = config.own
+        self._literal_ttls = (config.cache.hosted_ttl[1], config.cache.not_hosted_ttl[1])
+        self._budgets = budgets
+        self._sources = budgets.sources
+        self._charges_queries = config.limits.source_queries > 0.0
 
     @property
     def under_way(self) -> int:

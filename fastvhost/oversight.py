@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from fastvhost.admin.face import AdminFace
 from fastvhost.admin.process import Process, build
 from fastvhost.admin.sight import Sight
-from fastvhost.config import Config
-from fastvhost.resolve.walker import Walker
-from fastvhost.sources import Sources
+from fastvhost.asking import Asking
+from fastvhost.config import Listen
 
 if TYPE_CHECKING:
     from fastvhost.domains.keeper import Keeper
@@ -21,28 +20,25 @@ __all__ = ["admin_face"]
 
 def admin_face(
     sock: socket.socket,
-    config: Config,
+    listen: Listen,
     service: "Service",
     *,
-    walker: Walker,
+    asking: Asking,
     keeper: "Keeper | None",
-    sources: Sources,
 ) -> AdminFace:
     """The admin face of a service, on a listening socket."""
-    limits = {
-        "limit.limits.upstream_qps": config.limits.upstream_qps,
-        "limit.limits.upstream_inflight": config.limits.upstream_inflight,
-        "limit.cache.hosted_entries": config.cache.hosted_entries,
-        "limit.cache.unknown_entries": config.cache.unknown_entries,
-    }
     process = Process()
 
     def figures(now: float) -> Mapping[str, float]:
+        config = service.config
         return {
             **service.counters(),
-            **{f"budget.{name}": value for name, value in walker.budget(now).items()},
-            "sources.established": len(sources),
-            **limits,
+            **{f"budget.{name}": value for name, value in asking.budget(now).items()},
+            "sources.established": len(asking.budgets.sources),
+            "limit.limits.upstream_qps": config.limits.upstream_qps,
+            "limit.limits.upstream_inflight": config.limits.upstream_inflight,
+            "limit.cache.hosted_entries": config.cache.hosted_entries,
+            "limit.cache.unknown_entries": config.cache.unknown_entries,
             **process.figures(),
         }
 
@@ -52,7 +48,7 @@ def admin_face(
             name: face.latencies for name, face in service.faces.items() if face.latencies is not None
         },
         belief=service.belief,
-        walk=walker.check,
+        walk=asking.check,
         talkers=service.talkers,
         domains=None if keeper is None else lambda state, after, most: keeper.page(state, after, limit=most),
         recent=(lambda: ()) if keeper is None else keeper.recent.latest,
@@ -60,4 +56,4 @@ def admin_face(
         wall_clock=time.time,  # noqa: TID251 - for people and other machines
         build=build(),
     )
-    return AdminFace(sock, config.listen, sight)
+    return AdminFace(sock, listen, sight)

@@ -17,10 +17,19 @@ class Retractions:
         self._host: list[Callable[[str], None]] = []
         self._everything: list[Callable[[], None]] = []
 
-    def listen(self, *, host: Callable[[str], None], everything: Callable[[], None]) -> None:
-        """Call these with each canonical host, and when all hosts may have changed; neither may raise."""
+    def listen(self, *, host: Callable[[str], None], everything: Callable[[], None]) -> Callable[[], None]:
+        """Call these with each canonical host, and when all hosts may have changed; neither may raise.
+
+        Returns what ends this; to be called once, and not by a listener.
+        """
         self._host.append(host)
         self._everything.append(everything)
+
+        def stop() -> None:
+            self._host.remove(host)
+            self._everything.remove(everything)
+
+        return stop
 
     def retract(self, host: str) -> None:
         """What was said of a canonical host may stand no longer."""

@@ -62,6 +62,13 @@ class ScanResistant(Generic[V]):
         self._values.pop(key, None)
         self._asked.discard(key)
 
+    def clear(self) -> None:
+        """Forget every key."""
+        self._values.clear()
+        self._asked.clear()
+        self._first.clear()
+        self._again.clear()
+
     def _make_room(self) -> None:
         for _ in range(_CHANCES):
             queue = self._first if len(self._first) > self._first_least else self._again

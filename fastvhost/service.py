@@ -3,38 +3,33 @@
 No state outlives it and none is shared between two: it can be opened as often as one likes.
 """
 
+import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
 
 import trio
 
+from fastvhost.asking import Asking, servers_of
 from fastvhost.belief import Belief, believe
-from fastvhost.budgets import Budgets
 from fastvhost.cache import VerdictCache
-from fastvhost.config import Attributes, Config, Endpoint
+from fastvhost.changes import Changes, changes
+from fastvhost.config import Config, Endpoint, Listen
 from fastvhost.domains.attributes import OWNER_PREFIX, Published, read_attributes
 from fastvhost.domains.table import DomainTable
-from fastvhost.domains.text import AskText, TextRecords
-from fastvhost.errors import StoppedError
-from fastvhost.faces.dns import DnsFace, bind_dns
+from fastvhost.errors import FastvhostError, StoppedError
+from fastvhost.faces.dns import DnsFace
 from fastvhost.faces.evapi import EvapiFace
-from fastvhost.faces.face import Face
+from fastvhost.faces.face import Face, FaceName
+from fastvhost.faces.front import Front, close
 from fastvhost.faces.pdb import PdbFace
-from fastvhost.faces.tcp import bind_tcp
-from fastvhost.faces.udp import bind_udp
 from fastvhost.host import Address, parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
 from fastvhost.probing import probing_in
-from fastvhost.resolve.denial import ProvenDenial
-from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
-from fastvhost.resolve.scout import Scout
-from fastvhost.resolve.upstream import Upstream
-from fastvhost.resolve.walker import Walker
 from fastvhost.retractions import Retractions
 from fastvhost.talkers import Talkers
 from fastvhost.wildcards import Wildcards
@@ -54,29 +49,24 @@ class Service:
 
     def __init__(
         self,
+        config: Config,
         *,
         lookup: Lookup,
+        table: DomainTable,
         cache: VerdictCache,
-        believe: Callable[[str, Address | None, float], Belief],
-        upstream: Upstream,
+        asking: Asking,
         wildcards: Wildcards,
-        faces: Mapping[str, Face],
-        denial: ProvenDenial,
+        front: Front,
         keeper: "Keeper | None",
-        attributes: Attributes,
-        ask_text: AskText,
     ) -> None:
-        self.faces = faces
-        """Those that are on, by name."""
+        self._config = config
         self._lookup = lookup
+        self._table = table
         self._cache = cache
-        self._believe = believe
-        self._upstream = upstream
+        self._asking = asking
         self._wildcards = wildcards
-        self._denial = denial
+        self._front = front
         self._keeper = keeper
-        self._attributes = attributes
-        self._ask_text = ask_text
         self._stopped = False
 
     async def lookup(self, host: str, *, source: str | None = None) -> Verdict:
@@ -98,14 +88,60 @@ class Service:
 
     def belief(self, host: str, source: Address | None, now: float) -> Belief:
         """What is believed of `host` at `now`, were `source` to ask for it; changes nothing."""
-        return self._believe(host, source, now)
+        return believe(
+            host,
+            source,
+            now,
+            own=self._config.own,
+            table=self._table,
+            cache=self._cache,
+            lookup=self._lookup,
+            budgets=self._asking.budgets,
+            wildcards=self._wildcards,
+            denied=self._asking.denied,
+        )
 
     async def published(self, domain: str) -> Published | None:
         """What the zone of a canonical `domain` says of it, by `config.attributes`; None where DNS fails."""
-        answer = await self._ask_text(OWNER_PREFIX + domain)
+        answer = await self._asking.text(OWNER_PREFIX + domain)
         if answer is None:
             return None
-        return read_attributes(answer.records, self._attributes, authentic=answer.authentic)
+        return read_attributes(answer.records, self._config.attributes, authentic=answer.authentic)
+
+    def reload(self, config: Config) -> Changes:
+        """Turn to another configuration, at once and as a whole, or raise and go on as before.
+
+        No request is lost: faces go on, on the same sockets where their addresses are the same. Caches and
+        known domains stay. Where `own` or `dns` has changed, DNS is asked again: about hosted hosts after the
+        next answer, about others before it.
+
+        Raises:
+            ConfigError: there is no DNS server to ask.
+            ListenError: an address of `config.listen` cannot be bound.
+            StoppedError: the service has ended.
+        """
+        if self._stopped:
+            raise StoppedError("the service has ended, and takes no other configuration")
+        found = changes(self._config, config)
+        config, now = found.config, trio.current_time()
+        bound = self._front.bind(config.listen)
+        try:
+            servers = servers_of(config)
+        except FastvhostError:
+            close(bound)
+            raise
+        # From here on nothing fails, and nobody is answered until all of it is done.
+        self._table.list_names(config.domains)
+        self._cache.configure(config.cache)
+        self._wildcards.configure(config)
+        if (config.own, config.dns) != (self._config.own, self._config.dns):
+            self._cache.doubt_everything(now)
+            self._wildcards.doubt_everything(now)
+        self._asking.configure(config, servers)
+        self._lookup.configure(config, self._asking.budgets, now)
+        self._front.turn_to(config.listen, bound)
+        self._config = config
+        return found
 
     def stop(self) -> None:
         """Take no more look-ups; `open_service` calls it at the end of its block."""
@@ -126,6 +162,16 @@ class Service:
         return {name: face.endpoint for name, face in self.faces.items() if face.endpoint is not None}
 
     @property
+    def faces(self) -> Mapping[str, Face]:
+        """Those that are on, by name."""
+        return self._front.faces
+
+    @property
+    def config(self) -> Config:
+        """What is in force."""
+        return self._config
+
+    @property
     def talkers(self) -> Talkers:
         """Who asks for unknown hosts."""
         return self._lookup.talkers
@@ -143,7 +189,7 @@ class Service:
     def counters(self) -> dict[str, int]:
         """Every counter and gauge, by `part.name`."""
         hosted, unknown = self._cache.sizes()
-        upstream = self._upstream.counters
+        upstream = self._asking.upstream_counters
         parts: dict[str, Mapping[str, int]] = {
             "lookup": {
                 **asdict(self._lookup.counters),
@@ -155,44 +201,53 @@ class Service:
             "upstream.outcome": upstream.outcomes,
             "wildcards": self._wildcards.counts(),
             **{name: face.counts() for name, face in self.faces.items()},
-            "denial": {**asdict(self._denial.counters), **self._denial.sizes()},
+            "denial": {**asdict(self._asking.denial.counters), **self._asking.denial.sizes()},
             "domains": {} if self._keeper is None else self._keeper.counts(),
         }
         return {f"{part}.{name}": count for part, counts in parts.items() for name, count in counts.items()}
 
 
 @asynccontextmanager
-async def open_service(config: Config) -> AsyncIterator[Service]:
+async def open_service(
+    config: Config, *, passed: Mapping[str, Sequence[socket.socket]] | None = None
+) -> AsyncIterator[Service]:
     """Run the service for the length of the block; its faces answer from the first line on.
 
-    At the end of the block no request is taken any more, and flights have 3 seconds to land.
+    At the end of the block no request is taken any more, and flights have 3 seconds to land. `passed` are
+    bound sockets by the names of the faces, `pdb` (UDP) and `dns` (UDP and TCP), in place of the addresses
+    that `config.listen` has for those that are on; the caller closes them after the block.
 
     Raises:
         ConfigError: there is no DNS server to ask.
-        ListenError: an address of `config.listen` cannot be bound, or a proxy not linked with.
+        ListenError: an address of `config.listen` cannot be bound, a proxy not linked with, or a passed
+            socket not used.
         StoreError: the database of `config.domains.store` cannot be used.
     """
-    upstream = Upstream(config.dns, config.dns.servers or _system_servers())
     registrable_domain = registrable_domain_reader()
-    walker = Walker(config, upstream, zone_of=registrable_domain)
+    asking = Asking(config, servers_of(config), registrable_domain=registrable_domain)
     retractions = Retractions()
     cache = VerdictCache(config.cache, retractions)
     table = DomainTable(config.domains, retractions)
-    budgets = Budgets(config.limits, upstream=walker.unknown.bucket, registrable_domain=registrable_domain)
-    ask_text = partial(_ask_text, walker)
     failure: Exception | None = None
     async with AsyncExitStack() as resources:
-        pdb_socket = None
-        if config.listen.pdb:
-            pdb_socket = resources.enter_context(closing(bind_udp(config.listen.pdb)))
-        dns_sockets = None
-        if config.listen.dns:
-            dns_sockets = bind_dns(config.listen.dns)
-            for sock in dns_sockets:
-                resources.enter_context(closing(sock))
-        admin_socket = None
-        if config.listen.admin:
-            admin_socket = resources.enter_context(closing(bind_tcp(config.listen.admin)))
+
+        def build(name: FaceName, sockets: Sequence[socket.socket], listen: Listen) -> Face:
+            match name:
+                case FaceName.PDB:
+                    return PdbFace(sockets[0], listen, lookup, retractions)
+                case FaceName.DNS:
+                    text = keeper.text if keeper else _no_text
+                    return DnsFace(sockets, listen, lookup, text=text, retractions=retractions)
+                case FaceName.ADMIN:
+                    from fastvhost.oversight import admin_face  # with h11 some 60 ms
+
+                    return admin_face(sockets[0], listen, service, asking=asking, keeper=keeper)
+                case never:
+                    assert_never(never)
+
+        front = Front(build, passed or {})
+        bound = front.bind(config.listen)
+        resources.callback(close, bound)
         keeper = None
         if config.domains.store:
             from fastvhost.domains.keeper import Keeper  # SQLAlchemy takes half a second
@@ -201,96 +256,55 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
                 config,
                 table=table,
                 registrable_domain=registrable_domain,
-                check=walker.check,
-                confirm=partial(walker.check, over_tcp=True),
-                ask_text=ask_text,
+                check=asking.check,
+                confirm=partial(asking.check, over_tcp=True),
+                ask_text=asking.text,
                 forget=cache.forget,
                 wall_clock=time.time,  # noqa: TID251 - what is stored outlives the process
             )
             await resources.enter_async_context(keeper.open())
         # From the inside out: requests end first, then flights land, then nothing is owed any more.
-        scout = None
-        if not config.dns.trusted:  # what such a server says proves more, and the walk is who learns it
-            scout = Scout(walker)
-            resources.callback(scout.close)
-        deadlines = await resources.enter_async_context(trio.open_nursery())
+        probes = await resources.enter_async_context(asking.open())
         wildcards = Wildcards(
-            config, registrable_domain=registrable_domain, probe=probing_in(deadlines, walker.check)
+            config, registrable_domain=registrable_domain, probe=probing_in(probes, asking.check)
         )
+        await resources.enter_async_context(front.open())
         async with trio.open_nursery() as flights:
             lookup = Lookup(
                 config,
                 table=table,
                 cache=cache,
-                budgets=budgets,
-                walk=walker.walk,
-                scout=scout,
-                confirm=walker.confirm,
+                budgets=asking.budgets,
+                walk=asking.walk,
+                scout=asking.scout,
+                confirm=asking.confirm,
                 nursery=flights,
                 found_hosted=keeper.found if keeper else None,
                 wildcards=wildcards,
-                denied=walker.denied if config.dns.trusted else None,
+                denied=asking.denied,
             )
-            faces: dict[str, Face] = {}
-            if pdb_socket:
-                faces["pdb"] = PdbFace(pdb_socket, config.listen, lookup, retractions)
-            if dns_sockets:
-                faces["dns"] = DnsFace(
-                    dns_sockets,
-                    config.listen,
-                    lookup,
-                    text=keeper.text if keeper else _no_text,
-                    retractions=retractions,
-                )
-            if config.proxies.evapi:
-                faces["evapi"] = EvapiFace(config.proxies, lookup)
             service = Service(
+                config,
                 lookup=lookup,
+                table=table,
                 cache=cache,
-                believe=partial(
-                    believe,
-                    own=config.own,
-                    table=table,
-                    cache=cache,
-                    lookup=lookup,
-                    budgets=budgets,
-                    wildcards=wildcards,
-                    denied=walker.denied if config.dns.trusted else None,
-                ),
-                upstream=upstream,
+                asking=asking,
                 wildcards=wildcards,
-                faces=faces,
-                denial=walker.denial,
+                front=front,
                 keeper=keeper,
-                attributes=config.attributes,
-                ask_text=ask_text,
             )
-            if admin_socket:
-                from fastvhost.oversight import admin_face  # with h11 some 60 ms
-
-                faces["admin"] = admin_face(
-                    admin_socket, config, service, walker=walker, keeper=keeper, sources=budgets.sources
-                )
-            for face in faces.values():
-                resources.callback(face.close)
-            if scout:
-                deadlines.start_soon(scout.listen)
-                deadlines.start_soon(scout.watch)
-            async with trio.open_nursery() as receiving:
-                for face in faces.values():
-                    deadlines.start_soon(face.watch_deadlines)
-                    receiving.start_soon(face.receive)
-                try:
-                    yield service
-                except Exception as error:  # noqa: BLE001 - raised again below, outside of any group
-                    failure = error
-                finally:
-                    service.stop()
-                    if scout:
-                        scout.stop()
-                receiving.cancel_scope.cancel()
+            front.turn_to(config.listen, bound)
+            if config.proxies.evapi:
+                front.stand("evapi", EvapiFace(config.proxies, lookup))
+            try:
+                yield service
+            except Exception as error:  # noqa: BLE001 - raised again below, outside of any group
+                failure = error
+            finally:
+                service.stop()
+                asking.scout.stop()
+            await front.stop_receiving()
             flights.cancel_scope.deadline = trio.current_time() + _GRACE_SECONDS
-        deadlines.cancel_scope.cancel()
     if failure is not None:
         raise failure
 
@@ -298,24 +312,3 @@ async def open_service(config: Config) -> AsyncIterator[Service]:
 def _no_text(_: str) -> Sequence[bytes]:
     """Attributes are kept with learned domains, and without a store there are none."""
     return ()
-
-
-async def _ask_text(walker: Walker, name: str) -> TextRecords | None:
-    """TXT at a name, in the terms of whoever learns domains."""
-    reply = await walker.text(name)
-    match reply:
-        case Failure():
-            return None
-        case Negative():
-            return TextRecords(records=(), authentic=reply.authentic)
-        case Answer():
-            records = [record.strings for record in reply.records if isinstance(record, Txt)]
-            return TextRecords(records=records, authentic=reply.authentic)
-        case never:
-            assert_never(never)
-
-
-def _system_servers() -> tuple[Endpoint, ...]:
-    from fastvhost.resolve.system import system_servers  # 150 ms, and only where no server is configured
-
-    return system_servers()

@@ -38,6 +38,11 @@ class Talkers:
         self._sources: HeavyHitters[bytes] = HeavyHitters(_KEPT, half_life=HALF_LIFE)
         self._zones: HeavyHitters[str] = HeavyHitters(_KEPT, half_life=HALF_LIFE)
 
+    def forget_sources(self, network_of: Callable[[bytes], str]) -> None:
+        """Sources have other keys from now on, which `network_of` knows: forget those that were counted."""
+        self._network_of = network_of
+        self._sources = HeavyHitters(_KEPT, half_life=HALF_LIFE)
+
     def count_source(self, key: bytes, now: float) -> None:
         """The source with this key asked for an unknown host, or for more than it may."""
         self._sources.count(key, now)

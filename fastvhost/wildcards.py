@@ -14,7 +14,7 @@ from typing import TypeAlias
 from cachetools import LRUCache
 
 from fastvhost.cache import HostedEntry, VerdictCache
-from fastvhost.config import Config
+from fastvhost.config import Cache, Config
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.model import Finding, Verdict, VerdictKind
 
@@ -90,15 +90,29 @@ class Wildcards:
 
     def __init__(self, config: Config, *, registrable_domain: Callable[[str], str], probe: Probe) -> None:
         # Its rules are those of any host: TTLs, early refresh, stale while DNS fails, backing off.
-        self._verdicts = VerdictCache(
-            replace(config.cache, hosted_entries=_PARENTS, unknown_entries=_PARENTS)
-        )
+        self._verdicts = VerdictCache(_verdict_limits(config))
         self._noted: LRUCache[str, _Noted] = LRUCache(_PARENTS)
-        self._under_way: set[str] = set()
-        self._bucket = Bucket(Gcra(config.limits.upstream_qps * _PROBES_PER_QUERY, _PROBES_BURST))
+        self._under_way: dict[str, float] = {}
+        """Parents by when their probe started."""
+        self._doubted_at = float("-inf")
+        self._bucket = Bucket(_probe_rate(config))
         self._registrable_domain = registrable_domain
         self._probe = probe
         self.counters = WildcardCounters()
+
+    def configure(self, config: Config) -> None:
+        """Keep by these bounds and probe at this rate from now on."""
+        self._verdicts.configure(_verdict_limits(config))
+        rate = _probe_rate(config)
+        if rate != self._bucket.gcra:
+            self._bucket = Bucket(rate)
+
+    def doubt_everything(self, now: float) -> None:
+        """What was found may be wrong: probe wildcards again when the next name below them is asked for, and
+        believe no probe that is under way."""
+        self._doubted_at = now
+        self._verdicts.doubt_everything(now)
+        self._noted.clear()
 
     def __len__(self) -> int:
         """Wildcards that were there when DNS last said, however long ago."""
@@ -125,7 +139,7 @@ class Wildcards:
         if not self._under_way and not len(self):
             return False
         parents = self._parents(host)
-        return self._closest(parents, now) is not None or not self._under_way.isdisjoint(parents)
+        return self._closest(parents, now) is not None or not self._under_way.keys().isdisjoint(parents)
 
     def presumed(self, host: str, now: float) -> Verdict | None:
         """HOSTED while there is a wildcard above `host`, whose own records may say otherwise."""
@@ -189,12 +203,13 @@ class Wildcards:
             self.counters.put_off += 1
             return
         self._bucket.take(now)
-        self._under_way.add(parent)
+        self._under_way[parent] = now
         self.counters.probes += 1
         self._probe(f"{token_hex(_LABEL_OCTETS)}.{parent}", partial(self._settle, parent))
 
     def _settle(self, parent: str, finding: Finding, now: float) -> None:
-        self._under_way.discard(parent)
+        if self._under_way.pop(parent) <= self._doubted_at:
+            return
         wildcard = f"*.{parent}"
         was_there = self._verdicts.hosted(wildcard) is not None
         # Without its steps: whoever owns the zone chooses how long they are.
@@ -211,3 +226,11 @@ class Wildcards:
                 self._noted.setdefault(parent, _Noted()).probe_from = now + _FAILED_SECONDS
             case _:
                 pass  # it is believed for `cache.stale`, and its entry knows when to look again
+
+
+def _verdict_limits(config: Config) -> Cache:
+    return replace(config.cache, hosted_entries=_PARENTS, unknown_entries=_PARENTS)
+
+
+def _probe_rate(config: Config) -> Gcra:
+    return Gcra(config.limits.upstream_qps * _PROBES_PER_QUERY, _PROBES_BURST)

@@ -33,6 +33,7 @@ CORE = frozenset(
         "presumption",
         "zone_cut",
         "cache",
+        "changes",
         "coalesce",
         "slow_zones",
         "wildcards",
@@ -70,7 +71,9 @@ LAYERS: Mapping[str, Layer] = {
     "admin": Layer(
         modules=frozenset({"admin"}), may_import=CORE | {"belief", "domains", "lookup", "faces", "admin"}
     ),
-    "service": Layer(modules=frozenset({"service", "oversight"}), may_import=frozenset({"*"}), never=TOP),
+    "service": Layer(
+        modules=frozenset({"service", "asking", "oversight"}), may_import=frozenset({"*"}), never=TOP
+    ),
     "top": Layer(modules=TOP, may_import=frozenset({"*"})),
 }
 """From below to above."""

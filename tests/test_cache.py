@@ -416,3 +416,43 @@ def test_host_that_is_not_ours_is_remembered_with_its_reason_and_end(reason: str
     assert cache.unknown("a.test", 8.0) is None
     assert cache.was_denied("a.test")
     assert cache.doubts("a.test")
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [lambda it: it.doubt(HOST, 10.0), lambda it: it.doubt_everything(10.0)],
+    ids=["of the host", "of everything"],
+)
+def test_doubt_leaves_a_hosted_verdict_and_has_it_looked_up_again_at_once(
+    doubt: Callable[[VerdictCache], None],
+) -> None:
+    verdicts = cache()
+    verdict = verdicts.settle(HOST, hosted(100.0), 0.0)
+    doubt(verdicts)
+    entry = verdicts.hosted(HOST)
+    assert entry is not None
+    assert (entry.verdict, entry.refresh_at) == (verdict, 10.0)
+
+
+@pytest.mark.parametrize("finding", [not_hosted(), FAILED], ids=["not hosted", "failed"])
+@pytest.mark.parametrize(
+    "doubt",
+    [lambda it: it.doubt(HOST, 0.5), lambda it: it.doubt_everything(0.5)],
+    ids=["of the host", "of everything"],
+)
+def test_doubt_forgets_what_is_not_hosted(doubt: Callable[[VerdictCache], None], finding: Finding) -> None:
+    verdicts = cache()
+    verdicts.settle(HOST, finding, 0.0)
+    doubt(verdicts)
+    assert verdicts.unknown(HOST, 0.5) is None
+    assert verdicts.sizes() == (0, 0)
+
+
+def test_configure_bounds_what_is_settled_from_then_on() -> None:
+    verdicts = cache()
+    verdicts.settle("before.test", hosted(100.0), 0.0)
+    verdicts.configure(config.Cache(hosted_ttl=(1.0, 7.0)))
+    assert verdicts.settle(HOST, hosted(100.0), 0.0).expires == 7.0
+    before = verdicts.hosted("before.test")
+    assert before is not None
+    assert before.verdict.expires == 100.0

@@ -151,3 +151,15 @@ def test_flights_of_one_zone_are_a_fourth_at_most(most: int, share: int) -> None
     assert not flights.crowded("other.example")
     flights.end(started[0])
     assert not flights.crowded("one.example")
+
+
+def test_limits_that_change_count_for_flights_that_start_from_then_on() -> None:
+    flights = Flights(most=1, waiters=1)
+    before = flights.start("a.test", "a.test", provisional=PENDING, now=0.0)
+    assert flights.full
+    flights.limit(most=2, waiters=2)
+    assert not flights.full
+    after = flights.start("b.test", "b.test", provisional=PENDING, now=0.0)
+    for flying in (before, after):
+        flying.join(asker([]))
+    assert (before.full, after.full, flights.full) == (True, False, True)

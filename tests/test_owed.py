@@ -294,3 +294,27 @@ async def test_patient_replies_wait_for_flights_however_late(
     assert len(replies.sent) == 10
     old.land(NOT_HOSTED)
     assert [reply for _, _, reply in replies.sent[10:]] == [NOT_HOSTED] * 2
+
+
+async def test_owed_with_a_nearer_deadline_is_answered_by_it_and_later_ones_in_time(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    owed.configure(10.0, trio.current_time())
+    replies.owe(owed, 1, flight())
+    await trio.sleep(1.0)
+    owed.configure(2.0, trio.current_time())
+    replies.owe(owed, 2, flight())
+    await trio.sleep(0.5)
+    replies.owe(owed, 3, flight())
+    await trio.sleep(20.0)
+    assert [(client, at) for client, at, _ in replies.sent] == [(1, 3.0), (2, 3.0), (3, 3.5)]
+
+
+async def test_owed_with_a_farther_deadline_keeps_the_one_that_it_had(
+    owed: OwedReplies, replies: Replies, autojump_clock: MockClock
+) -> None:
+    replies.owe(owed, 1, flight())
+    owed.configure(5.0, trio.current_time())
+    replies.owe(owed, 2, flight())
+    await trio.sleep(20.0)
+    assert [(client, at) for client, at, _ in replies.sent] == [(1, WITHIN), (2, 5.0)]

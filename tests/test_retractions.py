@@ -65,3 +65,27 @@ def test_cache_that_settles_a_host_retracts_what_was_said_before(told: Told, kin
 def test_cache_that_forgets_a_host_retracts_it(told: Told) -> None:
     VerdictCache(Cache(), told.retractions).forget(HOST)
     assert told.hosts == [HOST, HOST]
+
+
+def test_listener_that_has_stopped_hears_nothing_and_others_do(told: Told) -> None:
+    heard: list[str] = []
+    stop = told.retractions.listen(host=heard.append, everything=lambda: heard.append("everything"))
+    told.retractions.retract(HOST)
+    stop()
+    told.retractions.retract(HOST)
+    told.retractions.retract_everything()
+    assert heard == [HOST]
+    assert told.hosts == [HOST] * 4
+
+
+def test_table_whose_list_changes_retracts_everything(told: Told) -> None:
+    DomainTable(Domains(), told.retractions).list_names(Domains(always=(HOST,)))
+    assert told.everything == 2
+
+
+def test_cache_that_doubts_retracts_the_host_or_everything(told: Told) -> None:
+    cache = VerdictCache(Cache(), told.retractions)
+    cache.doubt(HOST, 0.0)
+    assert (told.hosts, told.everything) == ([HOST, HOST], 0)
+    cache.doubt_everything(0.0)
+    assert told.everything == 2

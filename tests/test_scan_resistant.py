@@ -131,7 +131,9 @@ def test_new_name_is_there_however_small_the_table_and_however_often_others_were
 
 @given(
     most=st.integers(1, 6),
-    calls=st.lists(st.tuples(st.sampled_from(["put", "ask", "remove"]), st.integers(0, 9)), max_size=200),
+    calls=st.lists(
+        st.tuples(st.sampled_from(["put", "ask", "remove", "clear"]), st.integers(0, 9)), max_size=200
+    ),
 )
 def test_table_any_calls_never_holds_more_than_its_bound_or_another_s_value(
     most: int, calls: list[tuple[str, int]]
@@ -145,9 +147,12 @@ def test_table_any_calls_never_holds_more_than_its_bound_or_another_s_value(
                 assert names.peek(key) == number
             case "ask":
                 assert names.ask(key) in (number, None)
-            case _:
+            case "remove":
                 names.remove(key)
                 assert names.peek(key) is None
+            case _:
+                names.clear()
+                assert len(names) == 0
         assert len(names) <= most
         assert len(names._first) + len(names._again) <= most
         assert names._asked <= names._values.keys() <= {*names._first, *names._again}

@@ -13,12 +13,11 @@ import trio
 from fastvhost.config import Endpoint
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.model import Finding, VerdictKind
-from fastvhost.resolve.account import UnderWay
-from fastvhost.resolve.scout import Scout
+from fastvhost.resolve.scout import HandedOn, Scout
 from fastvhost.resolve.slots import Slots
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
-from fastvhost.service import open_service
+from fastvhost.service import Service, open_service
 from tests.support import ZONE, config_on, until
 from tools.dnslab import Effect, Fault, Lab, open_lab
 
@@ -36,7 +35,7 @@ class Rig:
         self.walker.unknown = lane
         self.lane = lane
         self.scout = Scout(self.walker)
-        self.found: dict[str, Finding | UnderWay] = {}
+        self.found: dict[str, Finding | HandedOn] = {}
 
     def ask(self, host: str) -> bool:
         return self.scout.ask(host, partial(self.found.__setitem__, host))
@@ -100,9 +99,9 @@ async def test_any_other_reply_is_handed_on_and_not_asked_for_again() -> None:
 async def test_reply_that_fails_or_is_truncated_or_late_is_for_the_walk(fault: Fault) -> None:
     async with scouting(fault) as (_, rig):
         assert rig.ask("madeup.test")
-        under_way = await rig.back("madeup.test")
-        assert isinstance(under_way, UnderWay)
-        found = await rig.scout.go_on("madeup.test", under_way)
+        handed_on = await rig.back("madeup.test")
+        assert isinstance(handed_on, HandedOn)
+        found = await rig.scout.go_on("madeup.test", handed_on)
         failed = fault.effect is Effect.SERVFAIL
         assert found.kind is (VerdictKind.UNDETERMINED if failed else VerdictKind.NOT_HOSTED)
         assert rig.lane.slots.value == SLOTS
@@ -125,8 +124,8 @@ async def test_without_a_slot_nothing_is_asked() -> None:
         assert rig.ask("again.test")
         for host in list(rig.found):
             found = rig.found[host]
-            assert isinstance(found, UnderWay)
-            found.sent.sock.close()
+            assert isinstance(found, HandedOn)
+            found.under_way.sent.sock.close()
         assert lab.total <= SLOTS + 1
 
 
@@ -157,10 +156,10 @@ async def test_stopped_scout_hands_on_what_is_under_way_and_asks_nothing_more() 
         assert rig.ask("madeup.test")
         await lab.wait_for_queries(1)
         rig.scout.stop()
-        under_way = rig.found["madeup.test"]
-        assert isinstance(under_way, UnderWay)
+        handed_on = rig.found["madeup.test"]
+        assert isinstance(handed_on, HandedOn)
         assert not rig.ask("other.test")
-        found = await rig.scout.go_on("madeup.test", under_way)
+        found = await rig.scout.go_on("madeup.test", handed_on)
         assert found.kind is VerdictKind.NOT_HOSTED
         assert lab.queries == {("madeup.test", "NAPTR"): 1}
 
@@ -170,12 +169,12 @@ async def test_walk_that_goes_on_and_is_cancelled_leaves_no_socket_open() -> Non
         assert rig.ask("madeup.test")
         await lab.wait_for_queries(1)
         rig.scout.stop()
-        under_way = rig.found["madeup.test"]
-        assert isinstance(under_way, UnderWay)
+        handed_on = rig.found["madeup.test"]
+        assert isinstance(handed_on, HandedOn)
         with trio.CancelScope() as scope:
             scope.cancel()
-            await rig.scout.go_on("madeup.test", under_way)
-        assert under_way.sent.sock.fileno() == -1
+            await rig.scout.go_on("madeup.test", handed_on)
+        assert handed_on.under_way.sent.sock.fileno() == -1
 
 
 @pytest.mark.parametrize(
@@ -192,12 +191,64 @@ async def test_tasks_of_the_scout_end_when_cancelled(
         rig.scout.close()
 
 
+def scouts(service: Service) -> bool:
+    """Whether the scout of a service asks."""
+
+    def landed(found: Finding | HandedOn) -> None:
+        if isinstance(found, HandedOn):
+            found.under_way.sent.sock.close()
+
+    return service._asking.scout.ask("first.test", landed)
+
+
 async def test_trusted_server_is_asked_by_walks_only_since_these_learn_what_it_proves() -> None:
     async with open_lab([ZONE], unknown="nxdomain") as lab:
         for trusted in (False, True):
             async with open_service(config_on(lab, dns={"trusted": trusted})) as service:
-                assert (service._lookup._flying._scout is None) is trusted
-                assert (await service.lookup("madeup.test")).kind is VerdictKind.NOT_HOSTED
+                assert scouts(service) is not trusted
+
+
+async def test_scout_asks_nothing_once_its_server_is_trusted_and_again_once_it_is_not() -> None:
+    async with open_lab([ZONE], unknown="nxdomain") as lab:
+        config = config_on(lab)
+        async with open_service(config) as service:
+            for trusted in (True, False):
+                service.reload(config_on(lab, dns={"trusted": trusted}))
+                assert scouts(service) is not trusted
+                assert (await service.lookup(f"{trusted}.test")).kind is VerdictKind.NOT_HOSTED
+
+
+@pytest.mark.parametrize("fault", [Fault(delay=0.1), Fault(delay=0.4)], ids=["landed", "handed on"])
+async def test_query_under_way_goes_on_as_it_began_when_the_scout_is_configured(fault: Fault) -> None:
+    async with scouting(fault) as (lab, rig):
+        assert rig.ask("madeup.test")
+        await lab.wait_for_queries(1)
+        other = Walker(config_on(lab), Upstream(config_on(lab).dns, rig.upstream._servers))
+        free = other.unknown.slots.value
+        rig.scout.configure(other)
+        found = await rig.back("madeup.test")
+        assert (rig.lane.slots.value, other.unknown.slots.value) == (SLOTS, free)
+        if isinstance(found, HandedOn):
+            assert found.walker is rig.walker
+            found = await rig.scout.go_on("madeup.test", found)
+        assert found.kind is VerdictKind.NOT_HOSTED
+        assert (rig.upstream.counters.udp, other.upstream.counters.udp) == (1, 0)
+        assert (rig.lane.slots.value, other.unknown.slots.value) == (SLOTS, free)
+
+
+async def test_slots_are_all_free_again_after_limits_changed_beneath_the_scout() -> None:
+    async with open_lab([ZONE], unknown="nxdomain") as lab:
+        lab.faults = [Fault(delay=0.1)]
+        async with open_service(config_on(lab)) as service, trio.open_nursery() as nursery:
+            free = []
+            for in_flight in (100, 50, 20):
+                service.reload(config_on(lab, limits={"upstream_inflight": in_flight}))
+                free.append((service._asking._walker.unknown.slots, in_flight * 8 // 10))
+                for number in range(5):
+                    nursery.start_soon(service.lookup, f"n{in_flight}-{number}.test{number}")
+                await until(lambda: service._asking.scout.under_way >= 5)
+            await until(lambda: not service._lookup.under_way)
+            assert [(slots.value, most) for slots, most in free] == [(most, most) for _, most in free]
 
 
 async def test_service_that_stops_answers_those_who_wait_for_the_scout() -> None:

@@ -49,6 +49,10 @@ class AdminFace:
         """Every counter and gauge by name."""
         return self._http.counts()
 
+    def configure(self, listen: Listen) -> None:
+        """See `fastvhost.faces.face.Face`; connections that are open stay."""
+        self._http.allow(listen.allow)
+
     async def receive(self) -> NoReturn:
         """Note a sample of the figures every two seconds, until cancelled."""
         while True:

@@ -43,16 +43,25 @@ class DomainTable:
 
     def __init__(self, domains: Domains, retractions: Retractions | None = None) -> None:
         self._retractions = retractions or Retractions()
+        self._standing: dict[str, Standing] = {}
+        self._proxy_rows: set[str] = set()  # apart, or each look at the rows would pass over all names
+        # Most of a million names are never asked for: a verdict is made for the first asker, and so these
+        # are also the names that were asked for since `take_asked`.
+        self._made: dict[str, Verdict] = {}
+        self._take_listed(domains)
+
+    def list_names(self, domains: Domains) -> None:
+        """The operator lists these from now on, and nothing else."""
+        self._take_listed(domains)
+        self._retractions.retract_everything()
+
+    def _take_listed(self, domains: Domains) -> None:
         listed = (
             *_listed(domains.always, VerdictKind.HOSTED, "domains.always"),
             *_listed(domains.never, VerdictKind.NOT_HOSTED, "domains.never"),
         )
         self._listed = {verdict.host: verdict for verdict in listed if not verdict.host.startswith(".")}
         self._suffixes = {verdict.host: verdict for verdict in listed if verdict.host.startswith(".")}
-        self._standing: dict[str, Standing] = {}
-        self._proxy_rows: set[str] = set()  # apart, or each look at the rows would pass over all names
-        # Most of a million names are never asked for: a verdict is made for the first asker, and so these
-        # are also the names that were asked for since `take_asked`.
         self._made = dict(self._listed)
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ class DnsFace:
 
     def __init__(
         self,
-        sockets: tuple[socket.socket, socket.socket],
+        sockets: Sequence[socket.socket],
         listen: Listen,
         lookup: Lookup,
         text: Callable[[str], Sequence[bytes]],
@@ -105,6 +105,14 @@ class DnsFace:
             **self.counters.by_name(repeated=self.datagrams.repeated),
             "overdue": self._owed.overdue,
         }
+
+    def configure(self, listen: Listen) -> None:
+        """See `Face`."""
+        self._owed.configure(listen.answer_within, trio.current_time())
+        self._over_udp.configure(listen.zone)
+        self._over_tcp.configure(listen.zone)
+        self.datagrams.allow(listen.allow)
+        self.connections.allow(listen.allow)
 
     def close(self) -> None:
         """Give back what it holds beside the sockets."""

@@ -139,12 +139,17 @@ class DnsResponder:
         """
         self._replied = replied
         self._settled = settled
-        self._zone = tuple(zone.encode().split(b"."))
         self._lookup = lookup
         self._text = text
         self._most_octets = most_octets
         self._counters = counters
         self._seen: LRUCache[bytes, _Asked] = LRUCache(_MOST_SEEN)
+        self.configure(zone)
+
+    def configure(self, zone: str) -> None:
+        """Hosts are asked for below this zone from now on."""
+        self._zone = tuple(zone.encode().split(b"."))
+        self._seen.clear()
 
     def respond(self, message: bytes, now: float) -> bytes | Waiting | None:
         """The reply, what it waits for, or None where there will be none. Never raises."""

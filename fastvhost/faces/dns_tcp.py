@@ -197,6 +197,10 @@ class ConnectionLoop:
         self._open = 0
         self.counters = ConnectionCounters()
 
+    def allow(self, networks: Sequence[Network]) -> None:
+        """Take connections from these clients only; those that are open stay."""
+        self._allow = tuple(networks)
+
     def counts(self) -> dict[str, int]:
         """Every counter and gauge by name."""
         return {**asdict(self.counters), "open": self._open}

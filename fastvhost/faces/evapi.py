@@ -13,7 +13,7 @@ from typing import NoReturn
 import trio
 
 from fastvhost.coalesce import Flight
-from fastvhost.config import Endpoint, Proxies
+from fastvhost.config import Endpoint, Listen, Proxies
 from fastvhost.faces.evapi_codec import Question, read_question, write_answer
 from fastvhost.faces.evapi_connection import EvapiConnection
 from fastvhost.faces.latency import Latencies
@@ -89,6 +89,9 @@ class EvapiFace:
     @property
     def endpoint(self) -> None:
         """None: it is the proxies that listen."""
+
+    def configure(self, listen: Listen) -> None:
+        """Nothing of it is in `listen`."""
 
     def close(self) -> None:
         """Nothing is held beside the connections."""

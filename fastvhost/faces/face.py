@@ -1,12 +1,21 @@
 """A face: one way in for clients, as the service runs it."""
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Protocol
 
-from fastvhost.config import Endpoint
+from fastvhost.config import Endpoint, Listen
 from fastvhost.faces.latency import Latencies
 
-__all__ = ["Face"]
+__all__ = ["Face", "FaceName"]
+
+
+class FaceName(Enum):
+    """A face as the key of `listen` that says where it is, and as what passes sockets for it, name it."""
+
+    PDB = "pdb"
+    DNS = "dns"
+    ADMIN = "admin"
 
 
 class Face(Protocol):
@@ -24,6 +33,10 @@ class Face(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """Every counter and gauge by name."""
+        ...
+
+    def configure(self, listen: Listen) -> None:
+        """Answer by this section from the next request on; where it listens is nothing that this changes."""
         ...
 
     async def receive(self) -> None:

@@ -93,6 +93,10 @@ class HttpLoop:
         self._log_faults_from = float("-inf")
         self.counters = HttpCounters()
 
+    def allow(self, networks: Sequence[Network]) -> None:
+        """Take connections from these clients only; those that are open stay."""
+        self._allow = tuple(networks)
+
     def counts(self) -> dict[str, int]:
         """Every counter and gauge by name."""
         return {**asdict(self.counters), "open": self._open}

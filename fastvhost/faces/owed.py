@@ -50,10 +50,19 @@ class OwedReplies:
         self._patient = patient
         self._in_order: deque[_Owed] = deque()
         self._some = trio.Event()
+        self._sooner = trio.Event()
         self._in_vain = 0
         self.overdue = 0
         """Replies that went out before their flight landed: at their deadline; at once, where it was in
         vain to wait; or for want of room here."""
+
+    def configure(self, answer_within: float, now: float) -> None:
+        """Answer within so many seconds from now on, what is owed already included."""
+        self._answer_within = answer_within
+        for owed in self._in_order:
+            owed.due = min(owed.due, now + answer_within)  # so these are still in the order of deadlines
+        self._sooner.set()
+        self._sooner = trio.Event()
 
     def owe(self, flight: Flight, reply: Callable[[Verdict], None], now: float) -> None:
         """Call `reply` once: with the flight's verdict, or at the deadline with its provisional one.
@@ -79,7 +88,8 @@ class OwedReplies:
         while True:
             await self._some.wait()
             while self._in_order:
-                await trio.sleep_until(self._in_order[0].due)
+                with trio.move_on_at(self._in_order[0].due):
+                    await self._sooner.wait()
                 self._answer_due(trio.current_time())
             self._some = trio.Event()
 

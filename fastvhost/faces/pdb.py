@@ -50,6 +50,11 @@ class PdbFace:
         """Where it listens."""
         return self.datagrams.endpoint
 
+    def configure(self, listen: Listen) -> None:
+        """See `Face`."""
+        self._owed.configure(listen.answer_within, trio.current_time())
+        self.datagrams.allow(listen.allow)
+
     def close(self) -> None:
         """Give back what it holds beside the socket."""
         self.datagrams.close()

@@ -10,7 +10,7 @@ import trio
 from fastvhost.config import Endpoint
 from fastvhost.errors import ListenError
 
-__all__ = ["accept", "bind_tcp"]
+__all__ = ["accept", "bind_tcp", "take_tcp"]
 
 _BACKLOG = 128
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -36,6 +36,13 @@ def bind_tcp(endpoint: Endpoint) -> socket.socket:
             raise ListenError(f"cannot listen on TCP {endpoint}: {error.strerror or error}") from error
         undo.pop_all()
         return sock
+
+
+def take_tcp(sock: socket.socket) -> socket.socket:
+    """A socket that somebody else has opened, made like those of `bind_tcp`."""
+    sock.setblocking(False)
+    sock.listen(_BACKLOG)
+    return sock
 
 
 async def accept(sock: socket.socket, failed: Callable[[], None]) -> tuple[socket.socket, str]:

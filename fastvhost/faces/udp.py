@@ -25,7 +25,7 @@ from fastvhost.faces.reply_table import PLACES, ReplyTable
 from fastvhost.model import Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 
-__all__ = ["Answerer", "DatagramLoop", "bind_udp", "open_batch"]
+__all__ = ["Answerer", "DatagramLoop", "bind_udp", "open_batch", "take_udp"]
 
 Answerer = Callable[[bytes, Client, float], bytes | None]
 """Octets, client, now → the reply, or None when there is none or it comes later. Never raises."""
@@ -68,6 +68,13 @@ def bind_udp(endpoint: Endpoint) -> socket.socket:
             raise ListenError(f"cannot listen on UDP {endpoint}: {error.strerror or error}") from error
         undo.pop_all()
         return sock
+
+
+def take_udp(sock: socket.socket) -> socket.socket:
+    """A bound socket that somebody else has opened, made like those of `bind_udp`."""
+    sock.setblocking(False)
+    _enlarge_receive_buffer(sock)
+    return sock
 
 
 def _enlarge_receive_buffer(sock: socket.socket) -> None:
@@ -114,13 +121,20 @@ class DatagramLoop:
         self._allowed_before: set[str | bytes] = set()
         self._not_allowed = 0
         self._table = ReplyTable(self._batch.entries)
-        retractions.listen(host=self._table.retract, everything=self._table.retract_everything)
+        self._stop_listening = retractions.listen(
+            host=self._table.retract, everything=self._table.retract_everything
+        )
 
     @property
     def endpoint(self) -> Endpoint:
         """Where it listens, the port that the kernel chose included."""
         address, port, *_ = self._sock.getsockname()
         return Endpoint(address, port)
+
+    def allow(self, networks: Sequence[Network]) -> None:
+        """Take requests from these clients only, whoever was allowed before."""
+        self._allow = tuple(networks)
+        self._forget_allowed()
 
     def counts(self) -> dict[str, int]:
         """Every counter by name."""
@@ -199,14 +213,18 @@ class DatagramLoop:
 
     def close(self) -> None:
         """Give back what it holds beside the socket; only after `serve` has ended."""
+        self._stop_listening()
         self._batch.close()
 
     def _allows(self, client: Client) -> bool:
         if not is_allowed(self._batch.address(client), self._allow):
             return False
         if len(self._allowed_before) >= _MAX_KNOWN_CLIENTS:
-            self._allowed_before.clear()
-            self._batch.forget_allowed()
+            self._forget_allowed()
         self._allowed_before.add(self._batch.host(client))
         self._batch.allow(client)
         return True
+
+    def _forget_allowed(self) -> None:
+        self._allowed_before.clear()
+        self._batch.forget_allowed()

@@ -9,6 +9,7 @@ soon, is handed on to a walk, socket and all, and goes on as if the walk had sen
 import select
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NoReturn
 
 import dns.exception
@@ -22,9 +23,18 @@ from fastvhost.resolve.walker import Walker
 from fastvhost.resolve.wire import Question, nxdomain_ttl
 from fastvhost.slow_zones import SLOW_SECONDS
 
-__all__ = ["Landed", "Scout"]
+__all__ = ["HandedOn", "Landed", "Scout"]
 
-Landed = Callable[[Finding | UnderWay], None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOn:
+    """A query that a walk has to go on with, on the budgets and by the configuration that it was sent by."""
+
+    walker: Walker
+    under_way: UnderWay
+
+
+Landed = Callable[[Finding | HandedOn], None]
 """Called once with what was found, or with the query that a walk has to go on with; never raises."""
 
 _BATCH = 64
@@ -34,11 +44,14 @@ _BATCH = 64
 class _Asked:
     """A query of ours and who waits for it."""
 
-    __slots__ = ("host", "landed", "question", "under_way")
+    __slots__ = ("host", "landed", "question", "under_way", "walker")
 
-    def __init__(self, host: str, question: Question, under_way: UnderWay, landed: Landed) -> None:
+    def __init__(
+        self, host: str, question: Question, walker: Walker, under_way: UnderWay, landed: Landed
+    ) -> None:
         self.host = host
         self.question = question
+        self.walker = walker
         self.under_way = under_way
         self.landed = landed
 
@@ -49,15 +62,21 @@ class Scout:
     For upstreams that are not trusted only: of what these say nothing is kept beyond the question.
     """
 
-    def __init__(self, walker: Walker) -> None:
+    def __init__(self, walker: Walker | None) -> None:
+        """See `configure`."""
         self._walker = walker
-        self._upstream = walker.upstream
-        self._lane = walker.unknown
         self._epoll = select.epoll()
         self._by_fd: dict[int, _Asked] = {}
         self._in_order: deque[_Asked] = deque()
         self._some = trio.Event()
         self._stopped = False
+
+    def configure(self, walker: Walker | None) -> None:
+        """Ask on the budgets of this walker from now on, or, without one, nothing.
+
+        What is under way goes on as it began, and gives its slot back to those whom it took it from.
+        """
+        self._walker = walker
 
     @property
     def under_way(self) -> int:
@@ -69,35 +88,37 @@ class Scout:
 
         False: nothing was sent, and `landed` will not be called.
         """
-        if self._stopped:
+        walker = self._walker
+        if walker is None or self._stopped:
             return False
+        lane = walker.unknown
         try:
             question = Question(host, RrType.NAPTR)
-            self._lane.slots.acquire_nowait()
+            lane.slots.acquire_nowait()
         except (dns.exception.DNSException, trio.WouldBlock):
             return False
         try:
-            under_way = self._upstream.start(question)
+            under_way = walker.upstream.start(question)
         except OSError:  # the walk will meet it too, and knows what to make of it
-            self._lane.slots.give_back()
+            lane.slots.give_back()
             return False
         fd = under_way.sent.sock.fileno()
         try:
             self._epoll.register(fd, select.EPOLLIN)
         except OSError:  # ENOSPC, ENOMEM
             under_way.sent.sock.close()
-            self._lane.slots.give_back()
+            lane.slots.give_back()
             return False
-        self._lane.retries.earn()
-        asked = _Asked(host, question, under_way, landed)
+        lane.retries.earn()
+        asked = _Asked(host, question, walker, under_way, landed)
         self._by_fd[fd] = asked
         self._in_order.append(asked)
         self._some.set()
         return True
 
-    async def go_on(self, host: str, under_way: UnderWay) -> Finding:
+    async def go_on(self, host: str, handed_on: HandedOn) -> Finding:
         """Walk on from a query that was handed on."""
-        return await self._walker.go_on(host, under_way)
+        return await handed_on.walker.go_on(host, handed_on.under_way)
 
     async def listen(self) -> NoReturn:
         """Receive replies until cancelled."""
@@ -141,7 +162,7 @@ class Scout:
             if ttl is not None:
                 del self._by_fd[fd]
                 sent.sock.close()
-                self._lane.slots.give_back()
+                asked.walker.unknown.slots.give_back()
                 asked.landed(self._finding(asked, ttl, len(came)))
                 return
         sent.came = came
@@ -152,7 +173,7 @@ class Scout:
         under_way = asked.under_way
         seconds = trio.current_time() - under_way.sent_at
         reply = Negative(nxdomain=True, ttl=ttl, via=Via(server=str(under_way.server), seconds=seconds))
-        self._upstream.note_reply(under_way, reply, octets)
+        asked.walker.upstream.note_reply(under_way, reply, octets)
         shown = step(0, asked.host, RrType.NAPTR, reply, "no such domain")
         return elsewhere(ttl, ABSENT, shown)
 
@@ -164,5 +185,5 @@ class Scout:
     def _hand_on(self, fd: int, asked: _Asked) -> None:
         del self._by_fd[fd]
         self._epoll.unregister(fd)
-        self._lane.slots.give_back()
-        asked.landed(asked.under_way)
+        asked.walker.unknown.slots.give_back()
+        asked.landed(HandedOn(walker=asked.walker, under_way=asked.under_way))
