@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 DEFAULT_CONFIG = Path("/etc/fastvhost.toml")
+DEFAULT_PID_FILE = Path("/run/fastvhost/fastvhost.pid")
 
 _USAGE = 2
 _UNDECIDED = 3
@@ -78,7 +79,16 @@ def _print_anything() -> None:
 def _serve(args: argparse.Namespace) -> int:
     from fastvhost.serve import run_daemon
 
-    run_daemon(_config(args.config))
+    run_daemon(lambda: _config(args.config), pid_file=args.pid_file)
+    return 0
+
+
+def _reload(args: argparse.Namespace) -> int:
+    import time
+
+    from fastvhost.pid_file import reload_daemon
+
+    print(reload_daemon(args.pid_file, sleep=time.sleep))
     return 0
 
 
@@ -192,6 +202,23 @@ def _parser() -> argparse.ArgumentParser:
         "example:\n  fastvhost serve --config fastvhost.toml\n",
     )
     _add_config(serve)
+    serve.add_argument(
+        "--pid-file", metavar="FILE", type=Path, help="written for `fastvhost reload`; none without it"
+    )
+
+    reload = command(
+        "reload",
+        _reload,
+        "Have a running daemon read its configuration again; exit 2 and the reason when it refuses.",
+        "example:\n  fastvhost reload --pid-file /run/fastvhost/fastvhost.pid\n",
+    )
+    reload.add_argument(
+        "--pid-file",
+        metavar="FILE",
+        type=Path,
+        default=DEFAULT_PID_FILE,
+        help=f"that of `fastvhost serve` ({DEFAULT_PID_FILE})",
+    )
 
     query = command(
         "query",

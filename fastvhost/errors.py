@@ -8,6 +8,7 @@ __all__ = [
     "ConfigError",
     "FastvhostError",
     "ListenError",
+    "PidFileError",
     "StoppedError",
     "StoreError",
     "StoreUnavailableError",
@@ -24,6 +25,10 @@ class ConfigError(FastvhostError):
 
 class ListenError(FastvhostError):
     """A listen address could not be bound: the operator must free it or choose another."""
+
+
+class PidFileError(FastvhostError):
+    """The daemon of a PID file cannot be told something, or did not do it: the message says why."""
 
 
 class StoppedError(FastvhostError):

@@ -1,6 +1,7 @@
 """`fastvhost serve` as a process of its own, for as long as a block lasts."""
 
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,8 @@ class DaemonError(Exception):
 class Daemon:
     """One configuration; the process that runs it may be killed and started again."""
 
-    def __init__(self, folder: Path, config: str) -> None:
+    def __init__(self, folder: Path, config: str, before: Sequence[str] = ()) -> None:
+        self._before = before
         self._log = folder / "log"
         self._config = folder / "fastvhost.toml"
         self._config.write_text(config)
@@ -45,7 +47,8 @@ class Daemon:
             DaemonError: it ended, or was not ready within half a minute.
         """
         self._config.write_text(self._config.read_text().replace('"127.0.0.1:0"', f'"{self.pdb}"'))
-        command = [sys.executable, "-W", "error", "-m", "fastvhost", "serve", "--config", str(self._config)]
+        serve = [sys.executable, "-W", "error", "-m", "fastvhost", "serve", "--config", str(self._config)]
+        command = [*self._before, *serve]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         for _ in range(_POLLS):
@@ -57,6 +60,21 @@ class Daemon:
                 break
             time.sleep(_POLL_SECONDS)
         self.kill()
+        raise DaemonError(self._log.read_text())
+
+    def reload(self) -> None:
+        """Have it read its configuration again, and block until it has.
+
+        Raises:
+            DaemonError: it has not within half a minute, or refused.
+        """
+        assert self._process is not None
+        before = self._log.read_text().count(" reloaded: ")
+        self._process.send_signal(signal.SIGHUP)
+        for _ in range(_POLLS):
+            if self._log.read_text().count(" reloaded: ") > before:
+                return
+            time.sleep(_POLL_SECONDS)
         raise DaemonError(self._log.read_text())
 
     def kill(self) -> None:
@@ -83,7 +101,7 @@ class Daemon:
         said = _SUMMARY.search(self._log.read_text())
         if said is None:
             raise DaemonError(self._log.read_text())
-        return {name: int(count) for name, count in (each.split() for each in said[1].split(", "))}
+        return {name: int(count) for name, count in (each.rsplit(" ", 1) for each in said[1].split(", "))}
 
     def warm_up(self, hosts: Sequence[str], expected: VerdictKind) -> None:
         """Ask for each of the hosts, without naming a source, until the verdict on it is `expected`.
@@ -102,8 +120,10 @@ class Daemon:
 
 
 @contextmanager
-def running_daemon(config: str) -> Iterator[Daemon]:
+def running_daemon(config: str, *, before: Sequence[str] = ()) -> Iterator[Daemon]:
     """A daemon with this configuration, whose `listen.pdb` is `127.0.0.1:0`: a free port.
+
+    `before` is a program, with its arguments, that becomes the daemon's command line.
 
     Entering blocks until it is ready; leaving kills it, where it still runs.
 
@@ -111,7 +131,7 @@ def running_daemon(config: str) -> Iterator[Daemon]:
         DaemonError: it did not get ready.
     """
     with tempfile.TemporaryDirectory(prefix="fastvhost-daemon-") as name:
-        daemon = Daemon(Path(name), config)
+        daemon = Daemon(Path(name), config, before)
         daemon.start()
         try:
             yield daemon

@@ -52,7 +52,9 @@ class Layer:
     """Modules and packages of ours that "*" leaves out, and of others that this layer does without."""
 
 
-TOP = frozenset({"", "__main__", "cli", "serve", "query", "explain", "local", "domains_command"})
+TOP = frozenset(
+    {"", "__main__", "cli", "serve", "query", "explain", "local", "pid_file", "systemd", "domains_command"}
+)
 """The commands, and the package itself ("") with its public names."""
 
 LAYERS: Mapping[str, Layer] = {

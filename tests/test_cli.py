@@ -34,10 +34,10 @@ async def run_beside(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def daemon(config: Path) -> Iterator[tuple[subprocess.Popen[str], Endpoint]]:
+def daemon(config: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], Endpoint]]:
     """`fastvhost serve`, from its line that it is ready until the block ends."""
     with subprocess.Popen(
-        [*COMMAND, "serve", "--config", str(config)], stderr=subprocess.PIPE, text=True
+        [*COMMAND, "serve", "--config", str(config), *arguments], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         try:
@@ -70,7 +70,7 @@ def test_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"fastvhost {fastvhost.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "query", "explain", "check-config", "domains"])
+@pytest.mark.parametrize("command", ["serve", "reload", "query", "explain", "check-config", "domains"])
 def test_help_of_a_command_shows_an_example(command: str) -> None:
     result = run(command, "--help")
     assert result.returncode == 0
@@ -305,12 +305,64 @@ async def test_second_signal_ends_the_daemon_at_once_with_exit_0(
     assert "Traceback" not in log
 
 
-def test_sighup_does_not_end_the_daemon(tmp_path: Path) -> None:
-    with daemon(config_file(tmp_path)) as (process, server):
+def test_sighup_has_the_configuration_read_again(tmp_path: Path) -> None:
+    config = config_file(tmp_path)
+    with daemon(config) as (process, server):
+        assert process.stderr is not None
+        config.write_text(config.read_text().replace(OURS, "198.51.100.1"))
         process.send_signal(signal.SIGHUP)
+        assert process.stderr.readline().endswith(" INFO reloaded: own.addresses changed\n")
+        assert process.stderr.readline().endswith(f" INFO listening: PDB on {server}\n")
+        assert run("query", OURS, "--server", str(server)).returncode == 1
+        assert run("query", "198.51.100.1", "--server", str(server)).returncode == 0
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+def test_wrong_file_is_refused_on_sighup_and_the_daemon_goes_on(tmp_path: Path) -> None:
+    config = config_file(tmp_path)
+    with daemon(config) as (process, server):
+        assert process.stderr is not None
+        config.write_text("[own]\naddreses = []\n")
+        process.send_signal(signal.SIGHUP)
+        assert (
+            f" ERROR not reloaded, going on as before: {config}: own.addreses: unknown"
+            in process.stderr.readline()
+        )
         assert run("query", OURS, "--server", str(server)).returncode == 0
         process.terminate()
         assert process.wait(timeout=10) == 0
+
+
+def test_reload_says_what_changed_or_why_not(tmp_path: Path) -> None:
+    config, pid_file = config_file(tmp_path), tmp_path / "pid"
+    reload = ("reload", "--pid-file", str(pid_file))
+    with daemon(config, "--pid-file", str(pid_file)):
+        config.write_text(config.read_text().replace("answer_within = 5", "answer_within = 4"))
+        config.write_text(config.read_text().replace("store = ''", "store = ''\npoll = 7"))
+        done = run(*reload)
+        assert (done.returncode, done.stdout) == (
+            0,
+            "reloaded: listen.answer_within changed; only after a restart: domains.poll\n",
+        )
+        config.write_text("")
+        refused = run(*reload)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            "fastvhost: not reloaded, going on as before: "
+            f"{config}: own: missing; required: a table with addresses, names, or both\n"
+        )
+    assert run(*reload).stderr == f"fastvhost: {pid_file}: no daemon runs that holds it\n"  # it was killed
+
+
+def test_second_daemon_on_one_pid_file_exits_2(tmp_path: Path) -> None:
+    config, pid_file = config_file(tmp_path), tmp_path / "pid"
+    with daemon(config, "--pid-file", str(pid_file)):
+        second = run("serve", "--config", str(config), "--pid-file", str(pid_file))
+    assert (second.returncode, second.stderr) == (
+        2,
+        f"fastvhost: {pid_file}: a daemon that runs holds it\n",
+    )
 
 
 @pytest.mark.parametrize(
