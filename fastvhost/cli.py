@@ -26,6 +26,8 @@ __all__ = ["main"]
 DEFAULT_CONFIG = Path("/etc/fastvhost.toml")
 DEFAULT_PID_FILE = Path("/run/fastvhost/fastvhost.pid")
 
+_LOG_LEVELS = ("info", "warning", "error")
+
 _USAGE = 2
 _UNDECIDED = 3
 
@@ -79,8 +81,19 @@ def _print_anything() -> None:
 def _serve(args: argparse.Namespace) -> int:
     from fastvhost.serve import run_daemon
 
-    run_daemon(lambda: _config(args.config), pid_file=args.pid_file)
+    run_daemon(lambda: _config_to_serve(args), pid_file=args.pid_file)
     return 0
+
+
+def _config_to_serve(args: argparse.Namespace) -> "Config":
+    from dataclasses import replace
+
+    from fastvhost.config import LogLevel
+
+    config = _config(args.config)
+    if args.log_level is None:
+        return config
+    return replace(config, log=replace(config.log, level=LogLevel(args.log_level)))
 
 
 def _reload(args: argparse.Namespace) -> int:
@@ -205,6 +218,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--pid-file", metavar="FILE", type=Path, help="written for `fastvhost reload`; none without it"
     )
+
+    serve.add_argument("--log-level", choices=_LOG_LEVELS, help="instead of log.level")
 
     reload = command(
         "reload",

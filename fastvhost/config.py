@@ -22,6 +22,9 @@ __all__ = [
     "LearnMode",
     "Limits",
     "Listen",
+    "Log",
+    "LogFormat",
+    "LogLevel",
     "Match",
     "Network",
     "Own",
@@ -261,6 +264,34 @@ class Proxies:
     """Seconds until an answer goes there, PENDING when nothing better is known; 0.001–10."""
 
 
+class LogLevel(Enum):
+    """The least that a line must be worth to be written."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(Enum):
+    """How a line looks."""
+
+    TEXT = "text"
+    JSON = "json"
+    """One object a line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What the daemon writes to standard error."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.TEXT
+    per_minute: int = 30
+    """Lines of one kind in a minute; more are counted; 1–1,000,000."""
+    queries: float = 0.0
+    """The share of queries that are logged, beyond `per_minute`; 0–1. Over 0, every query is decided anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that an operator can choose; only `own` has no default."""
@@ -274,3 +305,4 @@ class Config:
     attributes: Attributes = field(default_factory=Attributes)
     housekeeping: Housekeeping = field(default_factory=Housekeeping)
     proxies: Proxies = field(default_factory=Proxies)
+    log: Log = field(default_factory=Log)

@@ -22,6 +22,9 @@ from fastvhost.config import (
     LearnMode,
     Limits,
     Listen,
+    Log,
+    LogFormat,
+    LogLevel,
     Match,
     Own,
     Proxies,
@@ -342,5 +345,12 @@ _READ_FILE = table(
         htable=printable_text(0, 64),
         evapi=list_of(_evapi_target, "addresses of Kamailio's evapi"),
         evapi_within=number(0.001, 10),
+    ),
+    log=table(
+        Log,
+        level=one_of(LogLevel),
+        format=one_of(LogFormat),
+        per_minute=integer(1, 1_000_000),
+        queries=number(0, 1),
     ),
 )

@@ -21,6 +21,7 @@ from fastvhost.limits import Bucket, Gcra
 from fastvhost.lookup_counters import LookupCounters
 from fastvhost.model import Finding, Verdict, VerdictKind
 from fastvhost.presumption import Presumption
+from fastvhost.query_log import QueryLog
 from fastvhost.talkers import Talkers
 from fastvhost.wildcards import Wildcards
 
@@ -102,6 +103,7 @@ class Lookup:
         self._budgets = budgets
         self._sources = budgets.sources
         self._charges_queries = config.limits.source_queries > 0.0
+        self._query_log: QueryLog | None = QueryLog(config.log.queries) if config.log.queries else None
 
     @property
     def under_way(self) -> int:
@@ -122,6 +124,8 @@ class Lookup:
 
         `text` is a host as the client wrote it, `source` the SIP peer that asks for it.
         """
+        if self._query_log is not None:  # not one more call around each hit: that costs a twentieth of it
+            return self._decide_and_log(self._query_log, text, source, now)
         if self._charges_queries and source is not None and not self._sources.charge_query(source, now):
             self.talkers.count_source(self._sources.key(source), now)
             return self._beyond_charge(text, now)
@@ -162,9 +166,9 @@ class Lookup:
         """Until when a verdict of `decide` may be repeated to whoever asks the same, unless it is retracted.
 
         Not after `now` where everybody has to ask: it is no answer of the table or the cache, or one whose
-        host is to be looked up again, or queries are charged for.
+        host is to be looked up again, or queries are charged for or logged.
         """
-        if self._charges_queries:
+        if self._charges_queries or self._query_log is not None:
             return now
         host = verdict.host
         if self._table.find(host) is verdict:
@@ -197,6 +201,17 @@ class Lookup:
         finally:
             decided.leave(asker)
         return verdicts[0]
+
+    def _decide_and_log(
+        self, query_log: QueryLog, text: str, source: Address | None, now: float
+    ) -> Verdict | Flight:
+        self._query_log = None  # for as long as `decide` takes
+        try:
+            decided = self.decide(text, source, now)
+        finally:
+            self._query_log = query_log
+        query_log(text, source, decided)
+        return decided
 
     def _establish(self, source: Address, recalled: Verdict | Flight, now: float) -> None:
         """Who asks for a known domain of ours goes before strangers when the upstream is short."""

@@ -19,6 +19,7 @@ from fastvhost.config import Config
 from fastvhost.errors import FastvhostError, ListenError
 from fastvhost.faces.dns_tcp import MOST_CONNECTIONS
 from fastvhost.faces.http import MOST_HTTP_CONNECTIONS
+from fastvhost.log import LimitedHandler, open_log
 from fastvhost.pid_file import PidFile
 from fastvhost.service import Service, open_service
 from fastvhost.systemd import Supervisor, take_passed_sockets
@@ -37,23 +38,19 @@ def run_daemon(read_config: Callable[[], Config], *, pid_file: Path | None = Non
     Raises:
         ConfigError, ListenError, PidFileError: nothing has been started.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is listened to, there is nothing to read again
     config = read_config()
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
-    )
-    config = _within_open_files(config)
-    _tame_garbage_collection()
     with ExitStack() as resources:
+        log = resources.enter_context(open_log(config.log, sys.stderr))
+        config = _within_open_files(config)
+        _tame_garbage_collection()
         passed = take_passed_sockets(os.environ, os.getpid())
         for sockets in passed.values():
             for sock in sockets:
                 resources.enter_context(closing(sock))
         held = None if pid_file is None else resources.enter_context(PidFile(pid_file))
         supervisor = Supervisor(os.environ, os.getpid())
-        daemon = _Daemon(lambda: _within_open_files(read_config()), supervisor, held)
+        daemon = _Daemon(lambda: _within_open_files(read_config()), supervisor, held, log)
         trio.run(daemon.serve, config, passed)
 
 
@@ -61,8 +58,13 @@ class _Daemon:
     """The service under signals: the first that ends it does so in order, the second at once."""
 
     def __init__(
-        self, read_config: Callable[[], Config], supervisor: Supervisor, pid_file: PidFile | None
+        self,
+        read_config: Callable[[], Config],
+        supervisor: Supervisor,
+        pid_file: PidFile | None,
+        log: LimitedHandler,
     ) -> None:
+        self._log = log
         self._read_config = read_config
         self._supervisor = supervisor
         self._pid_file = pid_file
@@ -115,7 +117,8 @@ class _Daemon:
             return
         self._supervisor.tell_reloading(time.clock_gettime(time.CLOCK_MONOTONIC))
         try:
-            outcome = self._service.reload(self._read_config())
+            config = self._read_config()
+            outcome = self._service.reload(config)
         except FastvhostError as error:
             _log.error("not reloaded, going on as before: %s", error)
             self._note_reload(refused=True, why=f"not reloaded, going on as before: {error}")
@@ -123,6 +126,7 @@ class _Daemon:
             _log.exception("not reloaded: a fault of fastvhost, please report it")
             self._note_reload(refused=True, why="not reloaded: a fault of fastvhost: see its log")
         else:
+            self._log.configure(config.log)
             _log.info("reloaded: %s", outcome)
             self._note_reload(refused=False, why=f"reloaded: {outcome}")
         self._tell_ready("listening")

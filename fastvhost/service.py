@@ -131,7 +131,7 @@ class Service:
             close(bound)
             raise
         # From here on nothing fails, and nobody is answered until all of it is done.
-        self._table.list_names(config.domains)
+        self._table.list_names(config.domains)  # which has nothing repeated any more, whatever has changed
         self._cache.configure(config.cache)
         self._wildcards.configure(config)
         if (config.own, config.dns) != (self._config.own, self._config.dns):

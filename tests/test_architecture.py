@@ -23,6 +23,8 @@ CORE = frozenset(
         "toml_readers",
         "target",
         "limits",
+        "log_limit",
+        "query_log",
         "sources",
         "budgets",
         "scan_resistant",
@@ -53,7 +55,19 @@ class Layer:
 
 
 TOP = frozenset(
-    {"", "__main__", "cli", "serve", "query", "explain", "local", "pid_file", "systemd", "domains_command"}
+    {
+        "",
+        "__main__",
+        "cli",
+        "serve",
+        "query",
+        "explain",
+        "local",
+        "log",
+        "pid_file",
+        "systemd",
+        "domains_command",
+    }
 )
 """The commands, and the package itself ("") with its public names."""
 

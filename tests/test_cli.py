@@ -1,5 +1,6 @@
 """The commands, run as users run them: exit codes, one line for each mistake, signals."""
 
+import json
 import os
 import re
 import signal
@@ -353,6 +354,22 @@ def test_reload_says_what_changed_or_why_not(tmp_path: Path) -> None:
             f"{config}: own: missing; required: a table with addresses, names, or both\n"
         )
     assert run(*reload).stderr == f"fastvhost: {pid_file}: no daemon runs that holds it\n"  # it was killed
+
+
+def test_log_level_on_the_command_line_goes_before_the_file_s_also_after_a_reload(tmp_path: Path) -> None:
+    config, pid_file = config_file(tmp_path), tmp_path / "pid"
+    with daemon(config, "--log-level", "info", "--pid-file", str(pid_file)) as (process, _):
+        config.write_text(f'{config.read_text()}[log]\nlevel = "error"\nformat = "json"\n')
+        assert run("reload", "--pid-file", str(pid_file)).stdout == "reloaded: log.format changed\n"
+        process.terminate()
+        _, log = process.communicate(timeout=10)
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert [line["message"].split(":")[0] for line in lines] == [
+        "reloaded",
+        "listening",
+        "SIGTERM",
+        "stopped",
+    ]
 
 
 def test_second_daemon_on_one_pid_file_exits_2(tmp_path: Path) -> None:

@@ -269,6 +269,8 @@ RANGES = [
     ("limits.source_prefix", "[0, 128]", "[32, 0]", "[-1, 0]", "[32, 129]"),
     ("limits.zone_rate", "1", "1_000_000", "0", "1e7"),
     ("limits.waiters", "1", "1_000_000", "0", "1_000_001"),
+    ("log.per_minute", "1", "1_000_000", "0", "1_000_001"),
+    ("log.queries", "0", "1", "-0.1", "1.01"),
     ("own.ports.udp", "[1]", "[65535]", "[0]", "[65536]"),
     ("listen.pdb", '"192.0.2.1:0"', '"192.0.2.1:65535"', '"192.0.2.1:-1"', '"192.0.2.1:65536"'),
     ("dns.servers", '["192.0.2.1:1"]', '["192.0.2.1:65535"]', '["192.0.2.1:0"]', '["[::1]:65536"]'),
@@ -333,6 +335,8 @@ def test_pair_of_the_wrong_kind_is_refused_by_key(key: str, value: str) -> None:
         ("limits.source_prefix", "[24.0, 64]"),
         ("domains.always", '"example.com"'),
         ("domains.never", "[1]"),
+        ("log.level", '"debug"'),
+        ("log.format", "true"),
     ],
 )
 def test_value_of_the_wrong_kind_is_refused_by_key(key: str, value: str) -> None:
@@ -358,7 +362,7 @@ def test_value_of_the_wrong_kind_is_refused_by_key(key: str, value: str) -> None
             "[limit]\nwaiters = 1",
             (
                 "limit: unknown, with value {'waiters': 1}; did you mean limits? "
-                "allowed: own, listen, dns, cache, limits, domains, attributes, housekeeping, proxies"
+                "allowed: own, listen, dns, cache, limits, domains, attributes, housekeeping, proxies, log"
             ),
         ),
     ],

@@ -20,7 +20,7 @@ def test_documented_defaults_are_the_defaults() -> None:
     assert found is not None
     documented = parse_config(found[1], name="docs/configuration.md")
     assert documented == Config(own=Own(addresses=documented.own.addresses))
-    for section in ("listen", "dns", "cache", "limits", "domains"):
+    for section in ("listen", "dns", "cache", "limits", "domains", "log"):
         for key in getattr(documented, section).__slots__:
             assert re.search(rf"^{key} = ", found[1], re.MULTILINE), f"{section}.{key}"
 

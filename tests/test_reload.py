@@ -1,5 +1,6 @@
 """A running service turns to another configuration: what changes at once, what stays, and what is refused."""
 
+import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -284,3 +285,25 @@ async def test_reload_while_the_service_ends_leaves_nothing_running() -> None:
         with trio.fail_after(10):
             async with open_service(config) as service:
                 service.reload(changed(config, listen={"pdb": free_endpoint("127.0.0.2")}))
+
+
+async def test_queries_are_logged_from_the_next_one_on_repeated_ones_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "fastvhost.query_log")
+    async with running() as (_, service, config):
+        with pdb_client(service) as client:
+            for _ in range(2):
+                await client.ask("hosted.example 192.0.2.1")
+            assert caplog.messages == []
+            service.reload(changed(config, log={"queries": 1.0}))
+            for _ in range(3):
+                await client.ask("hosted.example 192.0.2.1")
+            await client.ask("elsewhere.example")
+            assert caplog.messages == [
+                *["query hosted.example from 192.0.2.1: HOSTED"] * 3,
+                "query elsewhere.example from -: LOOKING",
+            ]
+            service.reload(config)
+            await client.ask("hosted.example 192.0.2.1")
+            assert len(caplog.messages) == 4
