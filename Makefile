@@ -9,6 +9,7 @@
 #   make bench-domains   a million known domains: start, memory, answers
 #   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
 #   make bench-abuse     every attack of docs/abuse.md, the DNS load it causes and who feels it
+#   make shipped         manual pages and shell completions, from the code as it is
 #   make clean           remove what make made
 
 SHELL := /bin/bash
@@ -20,7 +21,7 @@ RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
 
-.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse clean
+.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse shipped clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -68,6 +69,9 @@ bench-abuse: $(VENV)
 	tools/install-test-servers
 	@mkdir -p bench/results
 	$(RUN) -m bench.abuse --output bench/results/abuse.json
+
+shipped: $(VENV)
+	$(RUN) -m tools.shipped
 
 clean:
 	rm -rf .venv .uv .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist

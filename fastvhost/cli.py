@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastvhost.config import Config
     from fastvhost.model import VerdictKind
 
-__all__ = ["main"]
+__all__ = ["command_parser", "main"]
 
 DEFAULT_CONFIG = Path("/etc/fastvhost.toml")
 DEFAULT_PID_FILE = Path("/run/fastvhost/fastvhost.pid")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     1, which would say NOT_HOSTED.
     """
     _print_anything()
-    args = _parser().parse_args(argv)
+    args = command_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = args.run
     try:
         code = run(args)
@@ -186,7 +186,8 @@ def _exit_code(kind: "VerdictKind") -> int:
     return {"HOSTED": 0, "NOT_HOSTED": 1}.get(kind.name, _UNDECIDED)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
     parser = argparse.ArgumentParser(
         prog="fastvhost",
         description="Is this SIP host one of ours? Decided from DNS by RFC 3263.",
