@@ -456,3 +456,14 @@ def test_configure_bounds_what_is_settled_from_then_on() -> None:
     before = verdicts.hosted("before.test")
     assert before is not None
     assert before.verdict.expires == 100.0
+
+
+def test_doubt_everything_leaves_who_was_asked_for_last() -> None:
+    verdicts = cache(hosted_entries=2)
+    for host in ("first.test", "second.test"):
+        verdicts.settle(host, hosted(100.0), 0.0)
+    verdicts.hosted("first.test")
+    verdicts.doubt_everything(1.0)
+    verdicts.settle("third.test", hosted(100.0), 1.0)
+    assert verdicts.hosted("first.test") is not None
+    assert verdicts.hosted("second.test") is None

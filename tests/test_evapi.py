@@ -346,3 +346,12 @@ async def test_connection_with_ourselves_is_none() -> None:
     with trio.socket.socket() as sock:
         await sock.bind(("127.0.0.1", 0))
         assert await evapi._connect(sock, Endpoint(*sock.getsockname())) == "nobody listens"
+
+
+async def test_connections_stay_when_the_service_turns_to_another_configuration() -> None:
+    async with answered() as (lab, service, proxy, client):
+        assert await client.ask("hosted.example") == VerdictKind.HOSTED
+        outcome = service.reload(config_for(lab, proxy, proxies={"evapi_within": 1.0}, cache={"stale": 1.0}))
+        assert outcome.after_restart == ("proxies.evapi_within",)
+        assert await client.ask("madeup.test") == VerdictKind.NOT_HOSTED
+        assert service.counters()["evapi.connections"] == 1

@@ -14,10 +14,12 @@ import dns.rcode
 import pytest
 import trio
 
-from fastvhost import Config, ConfigError, ListenError, Service, VerdictKind, open_service
+from fastvhost import Config, ConfigError, ListenError, Service, StoppedError, VerdictKind, open_service
 from fastvhost.config import Own
 from fastvhost.faces.dns import bind_dns
 from fastvhost.faces.pdb_codec import write_request
+from fastvhost.faces.tcp import bind_tcp
+from tests.http_client import get
 from tests.support import ZONE, PdbClient, config_on, free_endpoint, until
 from tools.dnslab import Fault, Lab, open_lab
 
@@ -262,17 +264,19 @@ async def test_passed_sockets_are_answered_on_before_and_after_a_reload() -> Non
             [socket.SOCK_DGRAM],
             "as dns: two are needed, of datagrams and of a stream; there are SOCK_DGRAM",
         ),
-        ("sip", [socket.SOCK_DGRAM], "as sip: the names of faces are pdb, dns"),
+        ("admin", [socket.SOCK_DGRAM], "as admin: one is needed, of a stream; there are SOCK_DGRAM"),
+        ("sip", [socket.SOCK_DGRAM], "as sip: the names of faces are pdb, dns, admin$"),
     ],
 )
 async def test_passed_sockets_that_no_face_can_use_are_one_clear_line(
     name: str, kinds: list[socket.SocketKind], said: str
 ) -> None:
     passed = {name: [socket.socket(type=kind) for kind in kinds]}
+    listen = {"dns": free_endpoint(), "admin": free_endpoint()}
     try:
         async with open_lab([ZONE]) as lab:
             with pytest.raises(ListenError, match=said):
-                async with open_service(config_on(lab, listen={"dns": free_endpoint()}), passed=passed):
+                async with open_service(config_on(lab, listen=listen), passed=passed):
                     pytest.fail("it started")
     finally:
         for sock in passed[name]:
@@ -307,3 +311,91 @@ async def test_queries_are_logged_from_the_next_one_on_repeated_ones_too(
             service.reload(config)
             await client.ask("hosted.example 192.0.2.1")
             assert len(caplog.messages) == 4
+
+
+async def test_reload_after_the_end_is_refused() -> None:
+    async with open_lab([ZONE]) as lab:
+        async with open_service(config_on(lab)) as service:
+            pass
+        with pytest.raises(StoppedError):
+            service.reload(config_on(lab))
+
+
+async def test_denial_that_comes_late_from_servers_of_before_is_not_kept() -> None:
+    async with running() as (first, service, config), open_lab([ZONE], unknown="nxdomain") as second:
+        first.faults = [Fault(delay=0.1)]
+        servers = (free_endpoint()._replace(port=second.address[1]),)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(service.lookup, "madeup.test")
+            await first.wait_for_queries(1)
+            service.reload(changed(config, dns={"servers": servers}))
+        assert (await service.lookup("madeup.test")).kind is VerdictKind.NOT_HOSTED
+        assert (first.total, second.total) == (1, 1)
+
+
+async def test_what_is_known_of_servers_stays_unless_dns_changes() -> None:
+    async with running() as (_, service, config):
+        upstream = service._asking._upstream
+        service.reload(changed(config, cache={"stale": 1.0}, limits={"zone_rate": 1.0}))
+        assert service._asking._upstream is upstream
+        service.reload(changed(config, dns={"timeout": 1.0}))
+        assert service._asking._upstream is not upstream
+
+
+async def test_wildcards_are_probed_again_where_other_addresses_are_ours() -> None:
+    async with running() as (_, service, config):
+        service._wildcards.note("a.b.example", 0.0)
+        service.reload(changed(config, cache={"stale": 1.0}))
+        assert len(service._wildcards._noted) == 1
+        service.reload(replace(config, own=ELSEWHERE))
+        assert len(service._wildcards._noted) == 0
+
+
+async def test_other_prefixes_are_other_sources_among_those_who_ask_most() -> None:
+    async with running() as (_, service, config):
+        await service.lookup("madeup.test", source="192.0.2.1")
+        service.reload(changed(config, limits={"source_prefix": (24, 48)}))
+        await service.lookup("another.test", source="192.0.2.1")
+        top = service.talkers.sources(10, trio.current_time())
+        assert [talker.name for talker in top] == ["192.0.2.0/24"]
+
+
+async def test_admin_face_moves_and_shows_the_limits_in_force() -> None:
+    async with running(listen={"admin": free_endpoint()}) as (_, service, config):
+        before = service.admin_endpoint
+        assert before is not None
+        service.reload(
+            changed(config, listen={"admin": free_endpoint("127.0.0.2")}, limits={"upstream_qps": 77.0})
+        )
+        after = service.admin_endpoint
+        assert after is not None
+        assert after.address == "127.0.0.2"
+        assert 'fastvhost_limit{key="limits.upstream_qps"} 77' in (await get(after, "/metrics")).text
+
+        def is_closed() -> bool:
+            with socket.socket() as sock:
+                return sock.connect_ex(before) != 0
+
+        await until(is_closed)
+
+
+async def test_admin_face_turns_away_clients_that_are_allowed_no_more() -> None:
+    async with running(listen={"admin": free_endpoint()}) as (_, service, config):
+        admin = service.admin_endpoint
+        assert admin is not None
+        assert (await get(admin, "/healthz")).status == 200
+        service.reload(
+            changed(config, listen={"admin": config.listen.admin, "allow": (ip_network("192.0.2.1"),)})
+        )
+        with socket.socket() as sock:
+            sock.connect(admin)
+            await until(lambda: service.counters()["admin.not_allowed"] == 1)
+
+
+async def test_passed_socket_is_answered_by_the_admin_face() -> None:
+    async with open_lab([ZONE]) as lab:
+        with bind_tcp(free_endpoint()) as sock:
+            config = config_on(lab, listen={"admin": free_endpoint("127.0.0.2")})
+            async with open_service(config, passed={"admin": [sock]}) as service:
+                assert service.admin_endpoint == sock.getsockname()
+                assert (await get(service.admin_endpoint, "/healthz")).status == 200

@@ -8,7 +8,7 @@ import trio
 from fastvhost.config import Limits
 from fastvhost.service import open_service
 from fastvhost.sources import Sources
-from fastvhost.talkers import Talker
+from fastvhost.talkers import Talker, Talkers
 from tests.support import ZONE, config_on, until
 from tools.dnslab import open_lab
 
@@ -59,3 +59,13 @@ async def test_queries_beyond_source_queries_count_for_the_source() -> None:
         limited = service.counters()["lookup.limited_queries"]
         assert limited >= 2
         assert service.talkers.sources(5, trio.current_time()) == [Talker(name="192.0.2.1/32", asked=limited)]
+
+
+def test_forget_sources_forgets_those_of_other_keys_and_no_zones() -> None:
+    talkers = Talkers(lambda key: key.decode())
+    talkers.count_source(b"old", 0.0)
+    talkers.count_zone("example", 0.0)
+    talkers.forget_sources(lambda key: f"new {key.decode()}")
+    talkers.count_source(b"key", 0.0)
+    assert [talker.name for talker in talkers.sources(10, 0.0)] == ["new key"]
+    assert [talker.name for talker in talkers.zones(10, 0.0)] == ["example"]

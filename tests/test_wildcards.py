@@ -331,3 +331,63 @@ def test_label_of_a_probe_never_repeats_a_finding_of_another_parent() -> None:
         settle(replace(HOSTED, reason=name.split(".", 1)[1]), 0.0)
     assert bench.presumed("x.one.test").reason == "below the wildcard *.one.test: one.test"
     assert bench.presumed("x.two.test").reason == "below the wildcard *.two.test: two.test"
+
+
+# After a reload
+
+
+def test_doubt_everything_probes_a_wildcard_again_for_the_next_name_below_it() -> None:
+    bench = Bench()
+    bench.has_wildcard()
+    bench.wildcards.doubt_everything(1.0)
+    assert bench.presumed(f"x.{ZONE}", 2.0).kind is VerdictKind.HOSTED
+    bench.settle(NOT_HOSTED, 2.0)
+    assert bench.wildcards.presumed(f"x.{ZONE}", 2.0) is None
+
+
+def test_doubt_everything_has_a_parent_without_a_wildcard_probed_as_if_never_before() -> None:
+    bench = Bench()
+    bench.note(f"a.{ZONE}", f"b.{ZONE}", f"c.{ZONE}")
+    bench.settle(NOT_HOSTED)
+    bench.wildcards.doubt_everything(1.0)
+    bench.note(f"a.{ZONE}", f"b.{ZONE}", now=1.0)
+    assert not bench.probes
+    bench.note(f"c.{ZONE}", now=1.0)
+    assert bench.probes
+
+
+@pytest.mark.parametrize("finding", [HOSTED, NOT_HOSTED, FAILED])
+def test_probe_that_was_under_way_when_everything_was_doubted_settles_nothing(finding: Finding) -> None:
+    bench = Bench()
+    bench.note(f"a.{ZONE}", f"b.{ZONE}", f"c.{ZONE}")
+    bench.wildcards.doubt_everything(0.0)
+    bench.settle(finding, 1.0)
+    assert bench.wildcards.presumed(f"x.{ZONE}", 1.0) is None
+    bench.note(f"a.{ZONE}", f"b.{ZONE}", f"c.{ZONE}", now=1.0)
+    bench.settle(HOSTED, 1.0)
+    assert bench.presumed(f"x.{ZONE}", 1.0).kind is VerdictKind.HOSTED
+
+
+def test_configure_keeps_wildcards_and_holds_for_what_is_found_from_then_on() -> None:
+    bench = Bench(stale=0.0)
+    bench.has_wildcard()
+    config = Config(
+        own=Own(), cache=Cache(hosted_ttl=(0.0, 10.0), stale=0.0), limits=Limits(upstream_qps=1e6)
+    )
+    bench.wildcards.configure(config)
+    assert bench.presumed(f"x.{ZONE}", just_before(TTL)).kind is VerdictKind.HOSTED
+    bench.settle(HOSTED, 99.0)
+    assert bench.presumed(f"x.{ZONE}", just_before(109.0)).kind is VerdictKind.HOSTED
+    assert bench.wildcards.presumed(f"x.{ZONE}", 109.0) is None
+
+
+@pytest.mark.parametrize(("upstream_qps", "put_off"), [(1.0, True), (2.0, False)])
+def test_configure_forgets_which_probes_were_spent_only_where_their_rate_changes(
+    upstream_qps: float, put_off: bool
+) -> None:
+    bench = Bench(upstream_qps=1.0)
+    for number in range(8):  # the burst
+        bench.has_wildcard(f"w{number}.test")
+    bench.wildcards.configure(Config(own=Own(), limits=Limits(upstream_qps=upstream_qps)))
+    bench.note(f"a.{ZONE}", f"b.{ZONE}", f"c.{ZONE}")
+    assert (bench.counters.put_off == 1) is put_off
