@@ -11,7 +11,7 @@ from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
 from tests.knot import running_knot
 from tests.test_random_labels import labels
-from tests.unbound import running_unbound
+from tests.unbound_server import running_unbound, validating
 
 pytestmark = pytest.mark.server("knotd", "unbound")
 
@@ -66,7 +66,7 @@ def resolver() -> Iterator[Endpoint]:
     signed = {SIGNED: "nsec", HASHED: "nsec3"}
     with (
         running_knot({**zones, **children}, signed=signed) as knot,
-        running_unbound(dict.fromkeys(zones, knot)) as unbound,
+        running_unbound(validating(dict.fromkeys(zones, knot))) as unbound,
     ):
         yield unbound
 
