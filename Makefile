@@ -29,6 +29,7 @@ run: $(VENV)
 
 test: $(VENV)
 	tools/install-test-servers
+	@test -e fastvhost/faces/libbatch.so || $(RUN) tools/compile_batch.py
 	$(RUN) -m pytest $(PYTEST)
 
 check: $(VENV)

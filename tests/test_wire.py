@@ -463,3 +463,9 @@ def test_reply_with_octets_after_it_is_read_all_the_same(
 ) -> None:
     question, octets = answered
     assert read_reply(octets + tail, question) == read_reply(octets, question)
+
+
+def test_question_for_a_name_whose_last_label_ends_in_a_dot_keeps_it() -> None:
+    question = Question("two.ne\\.", RrType.A)
+    assert question.octets(0)[12:21] == b"\x03two\x03ne.\x00"
+    assert Question("two.ne.", RrType.A).octets(0) == Question("two.ne", RrType.A).octets(0)

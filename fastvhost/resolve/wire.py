@@ -79,7 +79,8 @@ class Question:
     __slots__ = ("_section", "name", "rrtype", "want_ad")
 
     def __init__(self, name: str, rrtype: RrType, *, want_ad: bool = False) -> None:
-        self.name = name.lower().removesuffix(".")
+        # A dot that is escaped belongs to the last label.
+        self.name = name.lower() if name.endswith("\\.") else name.lower().removesuffix(".")
         self.rrtype = rrtype
         self.want_ad = want_ad
         self._section = _name_octets(self.name) + _TYPE_AND_CLASS.pack(rrtype.value, _IN)
