@@ -50,6 +50,9 @@ class Step:
     """From the question to its answer, budgets and retries included."""
     proved: str = ""
     """What follows from it, in a few words."""
+    kind: VerdictKind | None = None
+    """What it proves of the host by itself: that it leads to us (HOSTED), that it does not (NOT_HOSTED), or
+    nothing (UNDETERMINED, LIMITED); None where other steps say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ CORE = frozenset(
         "coalesce",
         "slow_zones",
         "wildcards",
+        "evidence",
     }
 )
 

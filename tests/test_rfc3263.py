@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastvhost.config import Config, Dns, Endpoint, Match, Own, Transport
+from fastvhost.evidence import ttl_source
 from fastvhost.model import Finding, VerdictKind
 from fastvhost.resolve.reply import Answer, Failure, Naptr, Negative, Record, Reply, RrType, Srv
 from fastvhost.resolve.rfc3263 import MAX_ALIASES, MAX_RULES, MAX_TARGETS, walk
@@ -629,6 +630,8 @@ def test_walk_of_any_zone_ends_alike_each_time_and_never_turns_a_failure_into_a_
             assert not failed
         if finding.kind in {HOSTED, NOT_HOSTED}:
             assert 0 <= finding.ttl <= 1000
-            assert finding.steps
+            source = ttl_source(finding.kind, finding.steps)
+            assert source is not None
+            assert source.ttl == finding.ttl
 
     trio.run(twice)

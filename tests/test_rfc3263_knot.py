@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Listen, Match, Own, Transport
+from fastvhost.evidence import ttl_source
 from fastvhost.model import Finding, VerdictKind
 from fastvhost.resolve.account import MAX_QUERIES
 from fastvhost.resolve.rfc3263 import MAX_ALIASES, MAX_TARGETS
@@ -115,6 +116,12 @@ async def walk(
     with trio.fail_after(10):
         finding = await Walker(config, upstream).walk(host, admitted_at=trio.current_time())
     return finding, upstream.counters
+
+
+def source_ttl(finding: Finding) -> int | None:
+    """The TTL of the step that is shown as the one that the finding's is from."""
+    source = ttl_source(finding.kind, finding.steps)
+    return None if source is None else source.ttl
 
 
 HOSTED_BY = [
@@ -237,6 +244,7 @@ async def test_walk_that_reaches_us_is_hosted_for_the_least_ttl_of_its_path(
     finding, counters = await walk(f"{host}.sip.test", knot)
     assert (finding.kind, finding.ttl) == (HOSTED, ttl), finding
     assert reason in finding.reason
+    assert source_ttl(finding) == ttl
     assert counters.udp <= MAX_QUERIES
     assert counters.tcp == counters.strays == 0
 
@@ -248,6 +256,7 @@ async def test_walk_that_ends_elsewhere_is_not_hosted_for_the_least_ttl_of_all_e
     finding, counters = await walk(f"{host}.sip.test", knot)
     assert (finding.kind, finding.ttl, counters.udp) == (NOT_HOSTED, ttl, queries), finding
     assert reason in finding.reason
+    assert source_ttl(finding) == ttl
     assert counters.tcp == counters.strays == 0
 
 

@@ -58,14 +58,19 @@ async def any_of(branches: Sequence[Branch]) -> Finding:
     async with trio.open_nursery() as nursery:
         await follow(0, nursery)
     ended = [found for found in findings if found is not None]
-    # Of several with the same outcome, the one that got furthest says most about why.
-    decisive = min(ended, key=lambda found: (_PRECEDENCE.index(found.kind), -len(found.steps)))
+    decisive = min(ended, key=_precedence)
     not_hosted = decisive.kind is VerdictKind.NOT_HOSTED
     return replace(
         decisive,
         ttl=min(found.ttl for found in ended) if not_hosted else decisive.ttl,
         steps=tuple(shown for found in ended for shown in found.steps),
     )
+
+
+def _precedence(found: Finding) -> tuple[int, int]:
+    """Of several HOSTED ones the preferred; of others the one that got furthest says most about why."""
+    hosted = found.kind is VerdictKind.HOSTED
+    return _PRECEDENCE.index(found.kind), 0 if hosted else -len(found.steps)
 
 
 def here(ttl: float, reason: str, shown: Step) -> Finding:
@@ -92,7 +97,7 @@ def failed(failure: Failure, shown: Step) -> Finding:
 def followed_already(depth: int, question: str) -> Finding:
     """Another branch of the same walk finds out, so this one adds nothing to what it finds."""
     why = "followed already"
-    return elsewhere(inf, f"{question}: {why}", note(depth, question, "", why))
+    return elsewhere(inf, f"{question}: {why}", note(depth, question, "", why, None))
 
 
 def below(found: Finding, ttl: float, shown: Step) -> Finding:
@@ -100,8 +105,10 @@ def below(found: Finding, ttl: float, shown: Step) -> Finding:
     return replace(found, ttl=min(found.ttl, ttl), steps=(shown, *found.steps))
 
 
-def step(depth: int, name: str, rrtype: RrType, reply: Reply, proved: str) -> Step:
-    """A question that was asked, and its reply."""
+def step(
+    depth: int, name: str, rrtype: RrType, reply: Reply, proved: str, kind: VerdictKind | None = None
+) -> Step:
+    """A question that was asked, and its reply; `kind` is what it proved, unless it was not answered."""
     match reply:
         case Answer():
             rcode = "NOERROR"
@@ -109,6 +116,7 @@ def step(depth: int, name: str, rrtype: RrType, reply: Reply, proved: str) -> St
             rcode = "NXDOMAIN" if reply.nxdomain else "NODATA"
         case Failure():
             rcode = reply.why
+            kind = VerdictKind.LIMITED if reply.limited else VerdictKind.UNDETERMINED
         case never:
             assert_never(never)
     return Step(
@@ -120,17 +128,18 @@ def step(depth: int, name: str, rrtype: RrType, reply: Reply, proved: str) -> St
         server=reply.via.server,
         seconds=reply.via.seconds,
         proved=proved,
+        kind=kind,
     )
 
 
-def note(depth: int, question: str, rcode: str, proved: str) -> Step:
+def note(depth: int, question: str, rcode: str, proved: str, kind: VerdictKind | None) -> Step:
     """A step that asked nothing."""
-    return Step(depth=depth, question=question, rcode=rcode, proved=proved)
+    return Step(depth=depth, question=question, rcode=rcode, proved=proved, kind=kind)
 
 
 def _shown_records(reply: Reply) -> tuple[str, ...]:
     """The first few: steps are kept with the verdict, and a zone chooses how much there is to show."""
-    if isinstance(reply, Failure):
+    if isinstance(reply, Failure) or (isinstance(reply, Negative) and not reply.aliases):
         return ()
     texts = [f"CNAME {alias}." for alias in reply.aliases]
     if isinstance(reply, Answer):

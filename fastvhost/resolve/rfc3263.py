@@ -118,7 +118,7 @@ class _Walk:
                 return failed(reply, step(0, self._host, RrType.NAPTR, reply, "no evidence"))
             case Negative(nxdomain=True, aliases=()):
                 # RFC 8020: nothing below it either, so SRV and addresses need no asking.
-                shown = step(0, self._host, RrType.NAPTR, reply, "no such domain")
+                shown = step(0, self._host, RrType.NAPTR, reply, "no such domain", VerdictKind.NOT_HOSTED)
                 return elsewhere(reply.ttl, ABSENT, shown)
             case Negative():
                 rules, proved = [], "no NAPTR: SRV decides"
@@ -197,13 +197,16 @@ class _Walk:
             case Failure():
                 return failed(reply, step(depth, name, RrType.NAPTR, reply, "no evidence"))
             case Negative():
-                shown = step(depth, name, RrType.NAPTR, reply, "leads nowhere")
+                shown = step(depth, name, RrType.NAPTR, reply, "leads nowhere", VerdictKind.NOT_HOSTED)
                 return elsewhere(reply.ttl, f"no NAPTR at {name}", shown)
             case Answer():
                 rules = self._usable(reply.records)
-                shown = step(depth, name, RrType.NAPTR, reply, f"{_count(rules, 'rule')} to follow")
                 if not rules:
+                    shown = step(
+                        depth, name, RrType.NAPTR, reply, "no rule to follow", VerdictKind.NOT_HOSTED
+                    )
                     return elsewhere(reply.ttl, f"no usable NAPTR at {name}", shown)
+                shown = step(depth, name, RrType.NAPTR, reply, f"{_count(rules, 'rule')} to follow")
                 return below(await self._follow(rules, depth + 1, (*path, name)), reply.ttl, shown)
             case never:
                 assert_never(never)
@@ -221,16 +224,15 @@ class _Walk:
             # A host can be so long that no SRV record fits below it: there is none, and no need to ask.
             self._srv_is_absent = True
             why = f"no name over {MAX_NAME} octets is in DNS"
-            return elsewhere(inf, why, note(depth, f"SRV {name}", "", why))
+            return elsewhere(inf, why, note(depth, f"SRV {name}", "", why, VerdictKind.NOT_HOSTED))
         reply = await self._ask(name, RrType.SRV)
         match reply:
             case Failure():
                 return failed(reply, step(depth, name, RrType.SRV, reply, "no evidence"))
             case Negative():
                 self._srv_is_absent = True
-                return elsewhere(
-                    reply.ttl, f"no SRV at {name}", step(depth, name, RrType.SRV, reply, "no SRV")
-                )
+                shown = step(depth, name, RrType.SRV, reply, "no SRV", VerdictKind.NOT_HOSTED)
+                return elsewhere(reply.ttl, f"no SRV at {name}", shown)
             case Answer():
                 self._srv_exists = True
                 records = [record for record in reply.records if isinstance(record, Srv)]
@@ -238,15 +240,18 @@ class _Walk:
                 assert_never(never)
         if all(not record.target for record in records):
             # RFC 2782: a target of "." means that the service is decidedly not available at this domain.
-            shown = step(depth, name, RrType.SRV, reply, "decidedly no service")
+            shown = step(depth, name, RrType.SRV, reply, "decidedly no service", VerdictKind.NOT_HOSTED)
             return elsewhere(reply.ttl, f"no service at {name}", shown)
         targets = self._possible_targets(records, transport)
         if not targets:
             why = f"no target on a {transport.value} port of ours"
-            return elsewhere(reply.ttl, f"{name} names {why}", step(depth, name, RrType.SRV, reply, why))
+            shown = step(depth, name, RrType.SRV, reply, why, VerdictKind.NOT_HOSTED)
+            return elsewhere(reply.ttl, f"{name} names {why}", shown)
         for target in targets:
             if target in self._own.names:
-                shown = step(depth, name, RrType.SRV, reply, f"{target} is one of own.names")
+                shown = step(
+                    depth, name, RrType.SRV, reply, f"{target} is one of own.names", VerdictKind.HOSTED
+                )
                 return here(reply.ttl, f"SRV {name} names {target}", shown)
         shown = step(depth, name, RrType.SRV, reply, f"{_count(targets, 'target')} to look up")
         return below(await self._look_up(targets, depth + 1), reply.ttl, shown)
@@ -291,7 +296,7 @@ class _Walk:
         """Whether a name is us: by itself, by an alias that it has, or by an address."""
         if name in self._own.names:
             why = f"{name} is one of own.names"
-            return here(inf, why, note(depth, f"target {name}", "", why))
+            return here(inf, why, note(depth, f"target {name}", "", why, VerdictKind.HOSTED))
 
         def branch(rrtype: RrType) -> Branch:
             return lambda: self._addresses(name, rrtype, depth)
@@ -305,19 +310,18 @@ class _Walk:
         for alias in reply.aliases:
             if alias in self._own.names:
                 why = f"{name} is an alias of {alias}, one of own.names"
-                return here(reply.ttl, why, step(depth, name, rrtype, reply, why))
+                return here(reply.ttl, why, step(depth, name, rrtype, reply, why, VerdictKind.HOSTED))
         if isinstance(reply, Negative):
-            shown = step(depth, name, rrtype, reply, f"no {rrtype.name}")
+            shown = step(depth, name, rrtype, reply, f"no {rrtype.name}", VerdictKind.NOT_HOSTED)
             return elsewhere(reply.ttl, f"{name} has no address", shown)
         for record in reply.records:
             if isinstance(record, IPv4Address | IPv6Address):
                 address = normalised_address(record)
                 if self._own.has_address(address):
-                    shown = step(depth, name, rrtype, reply, f"{address} is ours")
+                    shown = step(depth, name, rrtype, reply, f"{address} is ours", VerdictKind.HOSTED)
                     return here(reply.ttl, f"{name} has our address {address}", shown)
-        return elsewhere(
-            reply.ttl, f"{name} has addresses elsewhere", step(depth, name, rrtype, reply, "elsewhere")
-        )
+        shown = step(depth, name, rrtype, reply, "elsewhere", VerdictKind.NOT_HOSTED)
+        return elsewhere(reply.ttl, f"{name} has addresses elsewhere", shown)
 
     async def _ask(self, name: str, rrtype: RrType) -> Reply:
         """Ask once in a walk, however many branches want to know."""
@@ -339,7 +343,8 @@ class _Walk:
         return reply
 
     def _bound(self, depth: int, question: str, why: str) -> Finding:
-        return undetermined(f"{why} at {self._host}", note(depth, question, "bound", why))
+        shown = note(depth, question, "bound", why, VerdictKind.UNDETERMINED)
+        return undetermined(f"{why} at {self._host}", shown)
 
     def _bound_branch(self, depth: int, question: str, why: str) -> Branch:
         async def bound() -> Finding:

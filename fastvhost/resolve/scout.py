@@ -15,7 +15,7 @@ from typing import NoReturn
 import dns.exception
 import trio
 
-from fastvhost.model import ABSENT, Finding
+from fastvhost.model import ABSENT, Finding, VerdictKind
 from fastvhost.resolve.account import UnderWay
 from fastvhost.resolve.branches import elsewhere, step
 from fastvhost.resolve.reply import Negative, RrType, Via
@@ -174,7 +174,7 @@ class Scout:
         seconds = trio.current_time() - under_way.sent_at
         reply = Negative(nxdomain=True, ttl=ttl, via=Via(server=str(under_way.server), seconds=seconds))
         asked.walker.upstream.note_reply(under_way, reply, octets)
-        shown = step(0, asked.host, RrType.NAPTR, reply, "no such domain")
+        shown = step(0, asked.host, RrType.NAPTR, reply, "no such domain", VerdictKind.NOT_HOSTED)
         return elsewhere(ttl, ABSENT, shown)
 
     def _hand_on_unless_landed(self, asked: _Asked) -> None:

@@ -11,7 +11,7 @@ import trio
 
 from fastvhost.config import Config
 from fastvhost.limits import Bucket, capped
-from fastvhost.model import Finding
+from fastvhost.model import Finding, VerdictKind
 from fastvhost.resolve.account import Account, Lane, UnderWay
 from fastvhost.resolve.branches import elsewhere, step
 from fastvhost.resolve.denial import ProvenDenial
@@ -116,9 +116,9 @@ class Walker:
         if proof is None or not proof.nxdomain:
             return None
         reason = f"{host} does not exist: {proof.by}"
-        return elsewhere(
-            proof.expires - now, reason, step(0, host, RrType.NAPTR, _reply_of(proof, now), "no such domain")
-        )
+        reply = _reply_of(proof, now)
+        shown = step(0, host, RrType.NAPTR, reply, "no such domain", VerdictKind.NOT_HOSTED)
+        return elsewhere(proof.expires - now, reason, shown)
 
     async def confirm(self, host: str, *, known: bool) -> Finding:
         """The same once more, asking over TCP; `known`: at the cost of the known lane."""
