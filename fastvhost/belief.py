@@ -5,7 +5,7 @@ wants to see must not: nothing here changes anything.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from math import inf
@@ -61,6 +61,8 @@ class Belief:
     verdict: Verdict | None = None
     """What the next one is told at once; None where that has to be found out."""
     why: str = ""
+    behind: tuple["Belief", ...] = ()
+    """What else is known of it, and would be the answer were it not for the station: the nearest first."""
 
 
 def believe(
@@ -94,14 +96,17 @@ def believe(
             )
             return Belief(host=text, station=Station.LITERAL, verdict=verdict, why=why)
         case DomainName(host):
-            return (
-                _of_table(host, table)
-                or _of_cache(host, cache, now)
-                or _of_flight(host, lookup)
-                or (denied and _of_proof(host, denied(host, now), now))
-                or _of_wildcard(host, wildcards, now)
-                or _of_nothing(host, source, now, budgets)
+            known = (
+                _of_table(host, table),
+                _of_cache(host, cache, now),
+                _of_flight(host, lookup),
+                _of_proof(host, denied(host, now) if denied else None, now),
+                _of_wildcard(host, wildcards, now),
             )
+            stations = [belief for belief in known if belief is not None]
+            if not stations:
+                return _of_nothing(host, source, now, budgets)
+            return replace(stations[0], behind=tuple(stations[1:]))
 
 
 def _of_table(host: str, table: DomainTable) -> Belief | None:

@@ -1,4 +1,4 @@
-"""What the steps of a walk are evidence of: how they hang together, and which of them a verdict's TTL is from.
+"""What the steps of a walk are evidence of: how they hang together, and which of them a TTL is from.
 
 The walk answers with steps in one row; whoever reads them wants to see what was followed from what.
 """

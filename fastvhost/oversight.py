@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastvhost.admin.face import AdminFace
 from fastvhost.admin.process import Process, build
-from fastvhost.admin.sight import Sight
+from fastvhost.admin.sight import Sight, Stored
 from fastvhost.asking import Asking
 from fastvhost.config import Listen
 
@@ -50,10 +50,17 @@ def admin_face(
         belief=service.belief,
         walk=asking.check,
         talkers=service.talkers,
-        domains=None if keeper is None else lambda state, after, most: keeper.page(state, after, limit=most),
+        stored=None if keeper is None else _stored(keeper),
         recent=(lambda: ()) if keeper is None else keeper.recent.latest,
         not_ready=lambda: "stopping: no more requests are taken" if service.stopped else None,
         wall_clock=time.time,  # noqa: TID251 - for people and other machines
         build=build(),
     )
     return AdminFace(sock, listen, sight)
+
+
+def _stored(keeper: "Keeper") -> Stored:
+    return Stored(
+        record=lambda host: keeper.ask(lambda store: store.get(host)),
+        page=lambda state, after, most: keeper.ask(lambda store: store.find(state, after, limit=most)),
+    )

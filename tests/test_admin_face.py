@@ -1,6 +1,7 @@
 """The admin face of a running service, over real sockets and in a real browser."""
 
 import re
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -88,6 +89,9 @@ async def test_explain_says_what_is_believed_and_with_walk_what_dns_says() -> No
             "station": "unknown",
             "why": "whoever asks first starts a walk",
             "verdict": None,
+            "behind": [],
+            "stored": None,
+            "store_error": "",
         }
         assert lab.total == 0
         walked = (await get(admin, "/explain?host=hosted.example&walk=1")).json
@@ -103,6 +107,30 @@ async def test_explain_says_what_is_believed_and_with_walk_what_dns_says() -> No
         service._lookup._table.enter("hosted.example", Standing.LEARNED)
         learned = (await get(admin, "/explain?host=hosted.example")).json
         assert (learned["station"], learned["verdict"]["ttl"]) == ("learned", None)
+        assert [one["station"] for one in learned["behind"]] == ["cached"]
+        assert learned["behind"][0]["verdict"]["ttl_from"]["ttl"] == 300
+        kinds = [step["kind"] for step in learned["behind"][0]["verdict"]["steps"]]
+        assert kinds[:3] == [None, None, "HOSTED"]
+
+
+async def test_explain_says_what_is_stored_or_why_it_cannot(tmp_path: Path) -> None:
+    async with (
+        open_lab([ZONE]) as lab,
+        serving(lab, domains={"store": f"sqlite:///{tmp_path}/x.db"}) as (service, admin),
+    ):
+        assert (await get(admin, "/explain?host=hosted.example")).json["stored"] is None
+        await service.lookup("hosted.example")
+        await until(lambda: service.counters()["domains.learned"] == 1)
+        await until(lambda: service.counters()["domains.queued"] == 0)
+        stored = (await get(admin, "/explain?host=Hosted.example.")).json["stored"]
+        assert (stored["domain"], stored["state"]) == ("hosted.example", "active")
+        assert (await get(admin, "/explain?host=203.0.113.10")).json["stored"] is None
+        with sqlite3.connect(tmp_path / "x.db") as other:
+            other.execute("ALTER TABLE fastvhost_domain RENAME TO away")
+        other.close()
+        broken = (await get(admin, "/explain?host=hosted.example")).json
+        assert (broken["station"], broken["stored"]) == ("learned", None)
+        assert "fastvhost_domain" in broken["store_error"]
 
 
 async def test_walks_asked_for_here_are_four_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

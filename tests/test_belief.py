@@ -1,5 +1,6 @@
 """What is believed of a host, at each station, and that to look changes nothing."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import trio
@@ -56,6 +57,22 @@ async def test_hosted_verdict_past_its_ttl_is_outdated_and_stale_once_dns_has_fa
             await until(lambda: station(service, "hosted.example") is Station.OUTDATED)
             assert (await service.lookup("hosted.example")).kind is VerdictKind.HOSTED
             assert station(service, "hosted.example") is Station.STALE
+
+
+async def test_belief_has_behind_its_station_what_else_is_known() -> None:
+    async with open_lab([ZONE]) as lab:
+        config = config_on(lab, domains={"never": ("hosted.example",)})
+        async with open_service(replace(config, domains=replace(config.domains, never=()))) as service:
+            await service.lookup("hosted.example")
+            service.reload(config)
+            now = trio.current_time()
+            belief = service.belief("hosted.example", None, now)
+            assert [one.station for one in (belief, *belief.behind)] == [Station.LISTED, Station.CACHED]
+            assert [one.kind for one in (belief.verdict, belief.behind[0].verdict) if one is not None] == [
+                VerdictKind.NOT_HOSTED,
+                VerdictKind.HOSTED,
+            ]
+            assert service.belief("other.example", None, now).behind == ()
 
 
 async def test_host_under_way_is_looked_for() -> None:

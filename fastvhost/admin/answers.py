@@ -5,19 +5,27 @@ from dataclasses import asdict
 from math import isinf
 
 from fastvhost.belief import Belief
-from fastvhost.model import Finding, Step, Verdict
+from fastvhost.evidence import ttl_source
+from fastvhost.model import Finding, Step, Verdict, VerdictKind
 from fastvhost.talkers import Talker
 
-__all__ = ["json_belief", "json_finding", "json_talkers"]
+__all__ = ["json_belief", "json_finding", "json_talkers", "json_verdict"]
 
 
 def json_belief(belief: Belief, now: float) -> dict[str, object]:
-    """Host, station and why; the verdict, or null where it has to be found out."""
+    """Host, station and why; the verdict, or null where it has to be found out; what else is known."""
     return {
         "host": belief.host,
+        **_json_station(belief, now),
+        "behind": [_json_station(other, now) for other in belief.behind],
+    }
+
+
+def _json_station(belief: Belief, now: float) -> dict[str, object]:
+    return {
         "station": belief.station.value,
         "why": belief.why,
-        "verdict": None if belief.verdict is None else _json_verdict(belief.verdict, now),
+        "verdict": None if belief.verdict is None else json_verdict(belief.verdict, now),
     }
 
 
@@ -27,6 +35,7 @@ def json_finding(finding: Finding) -> dict[str, object]:
         "kind": finding.kind.name,
         "ttl": _json_seconds(finding.ttl),
         "reason": finding.reason,
+        "ttl_from": _json_source(finding.kind, finding.steps),
         "steps": _json_steps(finding.steps),
     }
 
@@ -36,19 +45,27 @@ def json_talkers(talkers: Sequence[Talker]) -> list[dict[str, object]]:
     return [asdict(talker) for talker in talkers]
 
 
-def _json_verdict(verdict: Verdict, now: float) -> dict[str, object]:
+def json_verdict(verdict: Verdict, now: float) -> dict[str, object]:
+    """A verdict at `now`: `ttl` is what is left of it, in seconds, null where nothing bounds it."""
     return {
         "kind": verdict.kind.name,
         "ttl": _json_seconds(verdict.ttl(now)),
         "reason": verdict.reason,
         "stale": verdict.stale,
         "failures": verdict.failures,
+        "ttl_from": _json_source(verdict.kind, verdict.steps),
         "steps": _json_steps(verdict.steps),
     }
 
 
 def _json_steps(steps: Sequence[Step]) -> list[dict[str, object]]:
-    return [asdict(step) for step in steps]
+    return [asdict(step) | {"kind": None if step.kind is None else step.kind.name} for step in steps]
+
+
+def _json_source(kind: VerdictKind, steps: Sequence[Step]) -> dict[str, object] | None:
+    """The question whose answer the TTL is from, and that answer's TTL."""
+    source = ttl_source(kind, steps)
+    return None if source is None else {"question": source.question, "ttl": source.ttl}
 
 
 def _json_seconds(seconds: float) -> float | None:

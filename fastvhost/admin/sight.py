@@ -11,11 +11,17 @@ from fastvhost.host import Address
 from fastvhost.model import Finding
 from fastvhost.talkers import Talkers
 
-__all__ = ["DomainPage", "Sight"]
+__all__ = ["Sight", "Stored"]
 
-DomainPage = Callable[[DomainState | None, str, int], Awaitable[list[DomainRecord]]]
-"""State or None for all, the last name of the page before, how many at most → records by name. May raise
-StoreError."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What may be read of the store. Each may raise StoreError."""
+
+    record: Callable[[str], Awaitable[DomainRecord | None]]
+    """What is known of a canonical host; None: it was never learned."""
+    page: Callable[[DomainState | None, str, int], Awaitable[list[DomainRecord]]]
+    """State or None for all, the last name of the page before, how many at most → records by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,7 @@ class Sight:
     walk: Callable[[str], Awaitable[Finding]]
     """Asks DNS about a canonical host, at the cost of housekeeping; bounded in time."""
     talkers: Talkers
-    domains: DomainPage | None
+    stored: Stored | None
     """None: nothing is stored."""
     recent: Callable[[], Sequence[Change]]
     """The last known domains that changed, the latest first."""

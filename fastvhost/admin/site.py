@@ -15,7 +15,7 @@ from fastvhost.domains.record import DomainState
 from fastvhost.domains.record_json import json_record
 from fastvhost.errors import StoreError
 from fastvhost.faces.http_message import HttpRequest, HttpResponse, refusal
-from fastvhost.host import DomainName, parse_address, parse_host
+from fastvhost.host import DomainName, Host, parse_address, parse_host
 from fastvhost.talkers import HALF_LIFE
 
 __all__ = ["Site"]
@@ -29,6 +29,9 @@ _MOST_DOMAINS = 1_000
 
 _USUAL_TALKERS = 20
 _USUAL_DOMAINS = 100
+
+_STORE_SECONDS = 2.0
+"""While a database is away, its turn does not come."""
 
 _WALKS_AT_ONCE = 4
 """Walks that are asked for here; they spend what housekeeping has."""
@@ -109,9 +112,10 @@ class Site:
             raise _BadParameterError(f"parameter 'walk': found {walk!r}; allowed: 0 or 1")
         now = trio.current_time()
         answer = json_belief(self._sight.belief(text, source, now), now)
+        host = parse_host(text)
+        answer |= await self._stored(host)
         if walk == "0":
             return _json(answer)
-        host = parse_host(text)
         if not isinstance(host, DomainName):
             raise _BadParameterError("parameter 'walk': DNS cannot be asked about what is no name")
         if self._walks >= _WALKS_AT_ONCE:
@@ -124,14 +128,26 @@ class Site:
             self._walks -= 1
         return _json(answer | {"walk": json_finding(finding)})
 
+    async def _stored(self, host: Host) -> Mapping[str, object]:
+        """What is stored of a host, or why that cannot be said now."""
+        stored, why = None, ""
+        if self._sight.stored is not None and isinstance(host, DomainName):
+            why = f"the store has not answered within {_STORE_SECONDS:g} s"
+            with trio.move_on_after(_STORE_SECONDS):
+                try:
+                    stored, why = await self._sight.stored.record(host.name), ""
+                except StoreError as error:
+                    why = str(error)
+        return {"stored": None if stored is None else json_record(stored), "store_error": why}
+
     async def _domains(self, parameters: Mapping[str, str]) -> HttpResponse:
-        if self._sight.domains is None:
+        if self._sight.stored is None:
             return refusal(HTTPStatus.NOT_FOUND, "nothing is stored: domains.store is empty")
         state = _state(parameters.get("state", ""))
         after = _name(parameters.get("after", ""))
         limit = _limit(parameters, _USUAL_DOMAINS, _MOST_DOMAINS)
         try:
-            records = await self._sight.domains(state, after, limit)
+            records = await self._sight.stored.page(state, after, limit)
         except StoreError as error:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
         return _json(

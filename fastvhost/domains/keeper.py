@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from itertools import chain
-from typing import NoReturn, assert_never
+from typing import NoReturn, TypeVar, assert_never
 
 import trio
 
@@ -55,6 +55,8 @@ _TOMBSTONE_SECONDS = 7 * 86_400.0
 
 _FLUSH_SECONDS = 2.0
 """For what is left to write when the service ends."""
+
+_T = TypeVar("_T")
 
 
 class Keeper:
@@ -159,9 +161,9 @@ class Keeper:
             **self.proxies.counts(),
         }
 
-    async def page(self, state: DomainState | None, after: str, *, limit: int) -> list[DomainRecord]:
-        """Like `Store.find`, which may raise StoreError."""
-        return await self._writer.call(lambda store: store.find(state, after, limit=limit))
+    async def ask(self, read: Callable[[Store], _T]) -> _T:
+        """What `read` returns of the store; may raise StoreError."""
+        return await self._writer.call(read)
 
     async def load(self) -> None:
         """Take everything in from the store: what is known before the first answer.
