@@ -18,7 +18,7 @@ from fastvhost import __version__
 from fastvhost.errors import FastvhostError
 
 if TYPE_CHECKING:
-    from fastvhost.config import Config
+    from fastvhost.config import Config, Endpoint
     from fastvhost.model import VerdictKind
 
 __all__ = ["command_parser", "main"]
@@ -127,32 +127,39 @@ def _query(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from dataclasses import replace
+    from fastvhost.errors import ConfigError
+    from fastvhost.explain_command.command import explain_belief, explain_from_scratch
 
-    import trio
+    if not args.daemon:
+        if args.server or args.source or args.walk:
+            raise ConfigError("--server, --source and --walk are for --daemon")
+        found, shown = explain_from_scratch(_config(args.config), args.host, as_json=args.json)
+        print(shown)
+        return _exit_code(found)
+    from fastvhost.explain_command.daemon import DaemonError
 
-    from fastvhost.explain import explanation
-    from fastvhost.model import VerdictKind
-    from fastvhost.service import open_service
+    server = _admin_endpoint(args)
+    try:
+        kind, shown = explain_belief(server, args.host, source=args.source, walk=args.walk, as_json=args.json)
+    except DaemonError as error:
+        return _complain(str(error), _UNDECIDED)
+    print(shown)
+    return _UNDECIDED if kind is None else _exit_code(kind)
 
-    config = _config(args.config)
-    # A daemon may be running on the same configuration: its addresses, proxies and store are left to it.
-    quiet = replace(
-        config,
-        listen=replace(config.listen, pdb=None, dns=None, admin=None),
-        proxies=replace(config.proxies, evapi=()),
-        domains=replace(config.domains, store=""),
-    )
 
-    async def explain() -> int:
-        async with open_service(quiet) as service:
-            verdict = await service.lookup(args.host)
-            hosted = verdict.kind is VerdictKind.HOSTED and verdict.steps
-            published = await service.published(verdict.host) if hosted else None
-            print(explanation(verdict, trio.current_time(), published))
-            return _exit_code(verdict.kind)
+def _admin_endpoint(args: argparse.Namespace) -> "Endpoint":
+    """Where the daemon's admin face is: as said, or by its configuration, or where it is by default."""
+    from fastvhost.config import Listen
+    from fastvhost.config_file import load_config, parse_endpoint
+    from fastvhost.errors import ConfigError
 
-    return trio.run(explain)
+    if args.server is not None:
+        return parse_endpoint(args.server, default_port=5382)
+    path: Path | None = args.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    admin = (Listen() if path is None else load_config(path).listen).admin
+    if admin is None:
+        raise ConfigError(f"{path}: listen.admin is empty, so the daemon cannot be asked")
+    return admin
 
 
 def _check_config(args: argparse.Namespace) -> int:
@@ -253,12 +260,25 @@ def command_parser() -> argparse.ArgumentParser:
     explain = command(
         "explain",
         _explain,
-        "Look a host up from scratch and show each step; needs no daemon.",
+        "Look a host up from scratch and show each step, or show what a running daemon believes of it.",
         f"example:\n  fastvhost explain example.com --config fastvhost.toml\n\n{_EXIT_CODES}",
         fault=_UNDECIDED,
     )
     explain.add_argument("host", metavar="HOST", help="the host of a SIP URI")
     _add_config(explain)
+    explain.add_argument("--json", action="store_true", help="as JSON: see docs/explain.md")
+    explain.add_argument(
+        "--daemon", action="store_true", help="what the daemon believes, from memory; nothing is looked up"
+    )
+    explain.add_argument(
+        "--walk", action="store_true", help="with --daemon: and what DNS says now, which the daemon keeps not"
+    )
+    explain.add_argument("--source", metavar="ADDR", help="with --daemon: were this SIP peer to ask")
+    explain.add_argument(
+        "--server",
+        metavar="ADDR:PORT",
+        help="with --daemon: its admin face (listen.admin of the configuration, or 127.0.0.1:5382)",
+    )
 
     check = command(
         "check-config",

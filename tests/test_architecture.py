@@ -62,7 +62,7 @@ TOP = frozenset(
         "cli",
         "serve",
         "query",
-        "explain",
+        "explain_command",
         "local",
         "log",
         "pid_file",

@@ -44,7 +44,7 @@ def daemon(config: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
         try:
             line = process.stderr.readline()
             assert "ready: PDB on " in line, line
-            address, _, port = line.strip().rpartition("PDB on ")[2].rpartition(":")
+            address, _, port = line.strip().rpartition("PDB on ")[2].partition(", ")[0].rpartition(":")
             yield process, Endpoint(address.strip("[]"), int(port))
         finally:
             if process.poll() is None:
@@ -189,7 +189,7 @@ async def test_explain_shows_the_walk_and_exits_by_verdict(tmp_path: Path, lab: 
         "NODATA",
         "10 10 5060 edge.example.",
         "A edge.example",
-        f"-> {OURS} is ours",
+        f" {OURS} is ours",
     ):
         assert shown in hosted.stdout
     elsewhere = await run_beside("explain", "elsewhere.example", "--config", str(config))
@@ -213,6 +213,80 @@ async def test_explain_beside_a_daemon_leaves_its_addresses_and_proxies_alone(
             evapi.accept()
 
 
+async def test_explain_daemon_shows_what_the_daemon_believes_and_exits_by_it(
+    tmp_path: Path, lab: Lab
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        admin = f"127.0.0.1:{free.getsockname()[1]}"
+    config = config_file(tmp_path, lab)
+    text = config.read_text().replace('admin = ""', f'admin = "{admin}"')
+    config.write_text(text.replace("timeout = 0.2", "timeout = 5"))
+    with daemon(config) as (process, server):
+        expected = {"hosted.example": 0, "elsewhere.example": 1, "foo_bar": 3}
+        for host, code in expected.items():
+            asked = await run_beside("query", host, "--server", str(server), "--timeout", "9")
+            assert asked.returncode == code, asked.stdout
+            believed = await run_beside("explain", host, "--daemon", "--config", str(config))
+            assert (believed.returncode, believed.stderr) == (code, ""), believed.stdout
+        assert "malformed: a character" in believed.stdout
+        unknown = await run_beside("explain", "new.test", "--daemon", "--server", admin)
+        assert (unknown.returncode, unknown.stdout) == (
+            3,
+            "new.test: unknown, no verdict yet\n  unknown: whoever asks first starts a walk\n",
+        )
+        both = await run_beside(
+            "explain", "hosted.example", "--daemon", "--walk", "--json", "--server", admin
+        )
+        assert json.loads(both.stdout)["walk"]["kind"] == "HOSTED"
+        refused = await run_beside(
+            "explain", "hosted.example", "--daemon", "--source", "nobody", "--server", admin
+        )
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            f"fastvhost: the daemon at http://{admin} refuses: "
+            "parameter 'source': 'nobody' is no IP address\n"
+        )
+        process.terminate()
+        process.wait(10)
+    gone = await run_beside("explain", "hosted.example", "--daemon", "--config", str(config))
+    assert (gone.returncode, gone.stdout) == (3, "")
+    assert gone.stderr == f"fastvhost: no daemon answers at http://{admin}: Connection refused\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--walk"], "--server, --source and --walk are for --daemon"),
+        (["--source", "192.0.2.1"], "--server, --source and --walk are for --daemon"),
+        (["--daemon"], "{config}: listen.admin is empty, so the daemon cannot be asked"),
+        (["--daemon", "--server", "nowhere"], "'nowhere'"),
+    ],
+)
+def test_explain_that_cannot_be_asked_exits_2_with_one_line(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    config = config_file(tmp_path)
+    result = run("explain", "a.test", "--config", str(config), *arguments)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert said.format(config=config) in result.stderr
+
+
+async def test_explain_in_a_locale_without_box_drawing_is_ascii(tmp_path: Path, lab: Lab) -> None:
+    config = config_file(tmp_path, lab)
+
+    def explain() -> bytes:
+        return subprocess.run(
+            [*COMMAND, "explain", "hosted.example", "--config", str(config)],
+            capture_output=True,
+            check=False,
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        ).stdout
+
+    shown = (await trio.to_thread.run_sync(explain)).decode("ascii")
+    assert "\n|- NAPTR hosted.example\n" in shown
+    assert f"+ {OURS} is ours" in shown
+
+
 async def test_explain_shows_what_a_domain_publishes_and_what_of_it_is_not_used(tmp_path: Path) -> None:
     zone = parse_zone(
         "$ORIGIN pub.test.\n$TTL 60\n@ SOA ns h 1 2 3 4 60\n@ NS ns\na A 203.0.113.10\n"
@@ -221,9 +295,9 @@ async def test_explain_shows_what_a_domain_publishes_and_what_of_it_is_not_used(
     async with open_lab([zone]) as lab:
         result = await run_beside("explain", "a.pub.test", "--config", str(config_file(tmp_path, lab)))
     assert result.returncode == 0
-    shown = result.stdout[result.stdout.index("  attributes at") :].splitlines()
-    assert shown[:2] == ["  attributes at _vhost._sip.a.pub.test", "    dns.max-calls = 7"]
-    assert shown[2].startswith("    not used: color: ")
+    shown = result.stdout[result.stdout.index("attributes at") :].splitlines()
+    assert shown[:2] == ["attributes at _vhost._sip.a.pub.test", "  dns.max-calls = 7"]
+    assert shown[2].startswith("  not used: color: ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
