@@ -271,7 +271,9 @@ def command_parser() -> argparse.ArgumentParser:
         "--daemon", action="store_true", help="what the daemon believes, from memory; nothing is looked up"
     )
     explain.add_argument(
-        "--walk", action="store_true", help="with --daemon: and what DNS says now, which the daemon keeps not"
+        "--walk",
+        action="store_true",
+        help="with --daemon: and what DNS says now; the daemon does not keep it",
     )
     explain.add_argument("--source", metavar="ADDR", help="with --daemon: were this SIP peer to ask")
     explain.add_argument(

@@ -6,21 +6,24 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from fastvhost.config import Endpoint, LearnMode
+from fastvhost.config import Endpoint, LearnMode, Own, Transport
 from fastvhost.domains.table import Standing
 from fastvhost.explain_command.command import explain_belief
 from fastvhost.explain_command.daemon import DaemonError, RefusedError, ask_daemon, believed, read_answer
 from fastvhost.explain_command.look import Look
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
+from tests.documents import documented_block, without_times
 from tests.support import OURS, ZONE, config_on, free_endpoint, until
-from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
+from tools.dnslab import Effect, Fault, Lab, Zone, open_lab, parse_zone
 
 HOSTED, NOT_HOSTED = VerdictKind.HOSTED, VerdictKind.NOT_HOSTED
 
@@ -64,7 +67,7 @@ async def test_host_is_shown_with_its_station_and_nothing_is_looked_up() -> None
             "  cached: edge.example has our address 203.0.113.10",
             "  TTL 300 s from NAPTR hosted.example",
             "",
-            "hosted.example",
+            "hosted.example, as the daemon walked it",
             "├─ NAPTR hosted.example",
             lines[6],
             "│  → no NAPTR: SRV decides",
@@ -76,7 +79,10 @@ async def test_host_is_shown_with_its_station_and_nothing_is_looked_up() -> None
         )
         assert await shown(admin, "learned.example") == (
             HOSTED,
-            ["learned.example: HOSTED, as long as it is listed", "  learned: learned from DNS"],
+            [
+                "learned.example: HOSTED, until checks find that it has left DNS",
+                "  learned: learned from DNS",
+            ],
         )
         assert await shown(admin, "bad.test") == (
             NOT_HOSTED,
@@ -165,13 +171,39 @@ async def test_walk_beside_it_says_whether_dns_says_the_same(zone: Any, beside: 
         beside = beside or "DNS now: NOT_HOSTED for N s, and the daemon says HOSTED"
         place = lines.index(beside)
         assert lines[place - 1] == lines[place + 3] == ""
-        assert lines[place + 4 : place + 6][0] == "hosted.example"
+        assert lines[place + 4] == "hosted.example, as DNS has it"
         lab.faults = [Fault(effect=Effect.SERVFAIL)]
         _, lines = await shown(admin, "hosted.example", walk=True)
         assert "DNS now: UNDETERMINED, which leaves the daemon's HOSTED as it is" in lines
         assert "  NAPTR hosted.example: SERVFAIL" in lines
         _, lines = await shown(admin, "new.example", walk=True)
         assert "DNS now: UNDETERMINED" in lines
+
+
+async def test_explanation_in_the_documents_is_what_is_shown(tmp_path: Path) -> None:
+    def zone(target: str, address: str) -> Zone:
+        return parse_zone(
+            "$ORIGIN example.com.\n$TTL 600\n@ SOA ns h 1 3600 600 86400 300\n@ NS ns\n"
+            f"_sip._udp SRV 10 10 5060 {target}\n{target} A {address}\n"
+        )
+
+    async with open_lab([zone("edge", OURS)]) as lab:
+        config = config_on(
+            lab, listen={"admin": free_endpoint()}, domains={"store": f"sqlite:///{tmp_path}/x.db"}
+        )
+        own = Own(addresses=(ip_network(OURS),), ports={Transport.UDP: frozenset({5060})})
+        async with open_service(replace(config, own=own)) as service:
+            assert service.admin_endpoint is not None
+            admin = service.admin_endpoint
+            await service.lookup("example.com")
+            await until(lambda: service.counters()["domains.learned"] == 1)
+            await until(lambda: service.counters()["domains.queued"] == 0)
+            lab.replace_zones([zone("other", "198.51.100.7")])
+            _, text = await trio.to_thread.run_sync(
+                lambda: explain_belief(admin, "example.com", source=None, walk=True, as_json=False)
+            )
+    documented = documented_block("docs/explain.md", "explain of a daemon")
+    assert without_times(f"{text}\n") == without_times(documented)
 
 
 async def test_answer_as_json_is_what_the_daemon_says() -> None:
@@ -283,7 +315,7 @@ def test_answer_with_keys_of_a_later_version_is_read() -> None:
         "  TTL 60 s from NAPTR a.test",
         "  looking, behind that: a walk is under way",
         "",
-        "a.test",
+        "a.test, as the daemon walked it",
         "└─ NAPTR a.test",
         "   NXDOMAIN, TTL 60 s, 1.0 ms from 192.0.2.53:53",
         "   ✗ no such domain",

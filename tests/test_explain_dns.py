@@ -12,13 +12,14 @@ import pytest
 from fastvhost.config import Config, Dns, Endpoint, Own, Transport
 from fastvhost.explain_command.command import explain_from_scratch
 from fastvhost.model import VerdictKind
+from tests.documents import documented_block, without_times
 from tests.knot import running_knot
 
 HOSTED, NOT_HOSTED = VerdictKind.HOSTED, VerdictKind.NOT_HOSTED
 UNDETERMINED, LIMITED = VerdictKind.UNDETERMINED, VerdictKind.LIMITED
 
 OWN = Own(
-    addresses=(ip_network("192.0.2.10"),),
+    addresses=(ip_network("203.0.113.10"),),
     names=frozenset({"sip.own.test"}),
     ports={Transport.UDP: frozenset({5060})},
 )
@@ -27,29 +28,31 @@ OWN = Own(
 LABEL = "a-label-as-long-as-a-label-may-be-which-is-sixty-three-of-octets"[:63]
 SHORT = "one-of-thirty-five-octets-below-that"[:35]
 
-ZONE = f"""
-$ORIGIN e.test.
-$TTL 600
+SOA = """$TTL 600
 @                 SOA   ns hostmaster 1 3600 600 86400 300
 @                 NS    ns
 ns                A     127.0.0.1
-edge          400 A     192.0.2.10
+"""
+
+ZONE = f"""$ORIGIN e.test.
+{SOA}\
+edge          400 A     203.0.113.10
 other             A     198.51.100.7
 naptr             NAPTR 10 10 "s" "SIP+D2U" "" _sip._udp.edge
 _sip._udp.edge    SRV   10 10 5060 edge
 _sip._udp.srv     SRV   10 10 5060 edge
 _sip._udp.name    SRV   10 10 5060 sip.own.test.
-a              20 A     192.0.2.10
+a              20 A     203.0.113.10
 chain             CNAME chain-1
 chain-1           CNAME chain-2
 chain-2           CNAME edge
 _sip._udp.away    SRV   10 10 5060 other
 nodata            TXT   "no address"
-xn--bcher-kva     A     192.0.2.10
+xn--bcher-kva     A     203.0.113.10
 _sip._udp.half    SRV   10 10 5060 other
 _sip._udp.half    SRV   20 10 5060 host.broken.test.
 _sip._udp.long    SRV   10 10 5060 {LABEL}.{SHORT}
-{LABEL}.{SHORT} A 192.0.2.10
+{LABEL}.{SHORT} A 203.0.113.10
 """
 
 NO_NAPTR = """├─ NAPTR {host}
@@ -65,7 +68,7 @@ SHOWN = {
     "naptr.e.test": (
         HOSTED,
         """naptr.e.test: HOSTED for 400 s
-  edge.e.test has our address 192.0.2.10
+  edge.e.test has our address 203.0.113.10
   TTL 400 s from A edge.e.test
 
 naptr.e.test
@@ -79,14 +82,14 @@ naptr.e.test
       → 1 target to look up
       └─ A edge.e.test
          NOERROR, TTL 400 s, T ms from KNOT
-           192.0.2.10
-         ✓ 192.0.2.10 is ours
+           203.0.113.10
+         ✓ 203.0.113.10 is ours
 """,
     ),
     "SRV.E.Test.": (
         HOSTED,
         f"""srv.e.test: HOSTED for 300 s
-  edge.e.test has our address 192.0.2.10
+  edge.e.test has our address 203.0.113.10
   TTL 300 s from NAPTR srv.e.test
 
 srv.e.test
@@ -97,8 +100,8 @@ srv.e.test
    → 1 target to look up
    └─ A edge.e.test
       NOERROR, TTL 400 s, T ms from KNOT
-        192.0.2.10
-      ✓ 192.0.2.10 is ours
+        203.0.113.10
+      ✓ 203.0.113.10 is ours
 """,
     ),
     "name.e.test": (
@@ -118,7 +121,7 @@ name.e.test
     "a.e.test": (
         HOSTED,
         f"""a.e.test: HOSTED for 30 s
-  a.e.test has our address 192.0.2.10
+  a.e.test has our address 203.0.113.10
   TTL 20 s from A a.e.test, raised to 30 s by cache.hosted_ttl
 
 a.e.test
@@ -126,14 +129,14 @@ a.e.test
 {NO_SRV.format(host="a.e.test")}\
 └─ A a.e.test
    NOERROR, TTL 20 s, T ms from KNOT
-     192.0.2.10
-   ✓ 192.0.2.10 is ours
+     203.0.113.10
+   ✓ 203.0.113.10 is ours
 """,
     ),
     "Bücher.e.test": (
         HOSTED,
         f"""Bücher.e.test (xn--bcher-kva.e.test): HOSTED for 300 s
-  xn--bcher-kva.e.test has our address 192.0.2.10
+  xn--bcher-kva.e.test has our address 203.0.113.10
   TTL 300 s from SRV _sip._udp.xn--bcher-kva.e.test
 
 xn--bcher-kva.e.test
@@ -141,14 +144,14 @@ xn--bcher-kva.e.test
 {NO_SRV.format(host="xn--bcher-kva.e.test")}\
 └─ A xn--bcher-kva.e.test
    NOERROR, TTL 600 s, T ms from KNOT
-     192.0.2.10
-   ✓ 192.0.2.10 is ours
+     203.0.113.10
+   ✓ 203.0.113.10 is ours
 """,
     ),
     "chain.e.test": (
         HOSTED,
         f"""chain.e.test: HOSTED for 300 s
-  chain.e.test has our address 192.0.2.10
+  chain.e.test has our address 203.0.113.10
   TTL 300 s from SRV _sip._udp.chain.e.test
 
 chain.e.test
@@ -164,8 +167,8 @@ chain.e.test
      CNAME chain-1.e.test.
      CNAME chain-2.e.test.
      CNAME edge.e.test.
-     192.0.2.10
-   ✓ 192.0.2.10 is ours
+     203.0.113.10
+   ✓ 203.0.113.10 is ours
 """,
     ),
     "away.e.test": (
@@ -252,7 +255,7 @@ half.e.test
         HOSTED,
         f"""long.e.test: HOSTED for 300 s
   {LABEL}.
-    {SHORT}.e.test has our address 192.0.2.10
+    {SHORT}.e.test has our address 203.0.113.10
   TTL 300 s from NAPTR long.e.test
 
 long.e.test
@@ -267,14 +270,14 @@ long.e.test
         {LABEL}.
         {SHORT}.e.test
       NOERROR, TTL 600 s, T ms from KNOT
-        192.0.2.10
-      ✓ 192.0.2.10 is ours
+        203.0.113.10
+      ✓ 203.0.113.10 is ours
 """,
     ),
-    "192.0.2.10": (
+    "203.0.113.10": (
         HOSTED,
-        """192.0.2.10: HOSTED for 86400 s
-  192.0.2.10 is one of own.addresses
+        """203.0.113.10: HOSTED for 86400 s
+  203.0.113.10 is one of own.addresses
   TTL from cache.hosted_ttl: DNS has no say in it
 """,
     ),
@@ -325,7 +328,7 @@ def test_explanation_as_json_has_verdict_steps_and_what_is_published(knot: Endpo
         "verdict": {
             "kind": "HOSTED",
             "ttl": pytest.approx(30, abs=1),
-            "reason": "a.e.test has our address 192.0.2.10",
+            "reason": "a.e.test has our address 203.0.113.10",
             "stale": False,
             "failures": 0,
             "ttl_from": {"question": "A a.e.test", "ttl": 20},
@@ -338,10 +341,10 @@ def test_explanation_as_json_has_verdict_steps_and_what_is_published(knot: Endpo
         "depth": 0,
         "question": "A a.e.test",
         "rcode": "NOERROR",
-        "records": ["192.0.2.10"],
+        "records": ["203.0.113.10"],
         "ttl": 20,
         "server": str(knot),
-        "proved": "192.0.2.10 is ours",
+        "proved": "203.0.113.10 is ours",
         "kind": "HOSTED",
     }
 
@@ -383,3 +386,13 @@ srv.e.test
    ? no evidence
 """
     )
+
+
+@pytest.mark.server("knotd")
+def test_explanation_in_the_readme_is_what_is_shown() -> None:
+    zone = f"$ORIGIN example.com.\n{SOA}_sip._udp SRV 10 10 5060 edge\nedge A 203.0.113.10\n"
+    with running_knot({"example.com": zone}) as knot:
+        _, shown = explain_from_scratch(
+            Config(own=OWN, dns=Dns(servers=(knot,))), "example.com", as_json=False
+        )
+    assert without_times(f"{shown}\n") == without_times(documented_block("README.md", "explain"))

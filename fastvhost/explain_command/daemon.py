@@ -151,7 +151,7 @@ def _step(found: Mapping[str, Any]) -> Step:
 def believed(answer: Answer, look: Look, asked: str) -> str:
     """What the daemon believes, what else it knows, and what DNS says where that was asked."""
     first, *behind = answer.stations
-    said = f"{first.name}, no verdict yet" if first.verdict is None else _said(first.verdict)
+    said = _said(first.verdict, first.name) if first.verdict else f"{first.name}, no verdict yet"
     paragraphs = [
         *headline(asked, answer.host, said, answer.kind),
         Paragraph(text=f"{first.name}: {first.why}", first="  ", rest="    "),
@@ -159,20 +159,22 @@ def believed(answer: Answer, look: Look, asked: str) -> str:
     if first.verdict is not None:
         paragraphs += ttl_line(first.verdict, None)
     for station in behind:
-        verdict = "" if station.verdict is None else f"{_said(station.verdict)}: "
+        verdict = f"{_said(station.verdict, station.name)}: " if station.verdict else ""
         text = f"{station.name}, behind that: {verdict}{station.why}"
         paragraphs.append(Paragraph(text=text, first="  ", rest="    "))
     paragraphs += _stored(answer)
     steps = next((one.verdict.steps for one in answer.stations if one.verdict and one.verdict.steps), ())
     if steps:
-        paragraphs += [Paragraph(), *walk_tree(answer.host, steps, look)]
+        paragraphs += [Paragraph(), *walk_tree(f"{answer.host}, as the daemon walked it", steps, look)]
     if answer.walk is not None:
         paragraphs += [Paragraph(), *_beside(answer.walk, answer.kind)]
-        paragraphs += [Paragraph(), *walk_tree(answer.host, answer.walk.steps, look)]
+        paragraphs += [Paragraph(), *walk_tree(f"{answer.host}, as DNS has it", answer.walk.steps, look)]
     return laid_out(paragraphs, look)
 
 
-def _said(verdict: Verdict) -> str:
+def _said(verdict: Verdict, station: str) -> str:
+    if station == "learned":
+        return f"{verdict.kind.name}, until checks find that it has left DNS"
     stale = " past its TTL," if verdict.stale else ""
     return f"{verdict.kind.name}{stale}{lifetime(verdict, 0.0)}"
 

@@ -79,9 +79,9 @@ def ttl_line(verdict: Verdict, cache: Cache | None) -> Iterator[Paragraph]:
     yield Paragraph(text=text, first="  ", rest="    ")
 
 
-def walk_tree(host: str, steps: Sequence[Step], look: Look) -> Iterator[Paragraph]:
+def walk_tree(title: str, steps: Sequence[Step], look: Look) -> Iterator[Paragraph]:
     """The questions of a walk, each below the one whose answer led to it."""
-    yield Paragraph(text=host, style=Style.NAME, rest="  ")
+    yield Paragraph(text=title, style=Style.NAME, rest="  ")
     yield from _below(branches(steps), "", look)
 
 

@@ -32,6 +32,8 @@ _fastvhost() {
         "/query --server") COMPREPLY=(); return ;;
         "/query --timeout") COMPREPLY=(); return ;;
         "/explain --config") COMPREPLY=($(compgen -f -- "$word")); return ;;
+        "/explain --source") COMPREPLY=(); return ;;
+        "/explain --server") COMPREPLY=(); return ;;
         "/domains/list --config") COMPREPLY=($(compgen -f -- "$word")); return ;;
         "/domains/list --state") COMPREPLY=($(compgen -W "active pending disabled rejected removed" -- "$word")); return ;;
         "/domains/show --config") COMPREPLY=($(compgen -f -- "$word")); return ;;
@@ -50,7 +52,7 @@ _fastvhost() {
         "/serve") COMPREPLY=($(compgen -W "--config --pid-file --log-level --help" -- "$word")) ;;
         "/reload") COMPREPLY=($(compgen -W "--pid-file --help" -- "$word")) ;;
         "/query") COMPREPLY=($(compgen -W "--source --server --timeout --help" -- "$word")) ;;
-        "/explain") COMPREPLY=($(compgen -W "--config --help" -- "$word")) ;;
+        "/explain") COMPREPLY=($(compgen -W "--config --json --daemon --walk --source --server --help" -- "$word")) ;;
         "/check-config") COMPREPLY=($(compgen -f -W "--help" -- "$word")) ;;
         "/domains") COMPREPLY=($(compgen -W "list show add remove approve reject confirm token verify import export --help" -- "$word")) ;;
         "/domains/list") COMPREPLY=($(compgen -W "--config --state --json --help" -- "$word")) ;;
