@@ -139,6 +139,9 @@ class _Daemon:
         assert self._service is not None  # noqa: S101 - told only of a service
         faces = [f"{name.upper()} on {endpoint}" for name, endpoint in self._service.endpoints().items()]
         where = ", ".join(faces) or "no face (listen.pdb, listen.dns and listen.admin are empty)"
+        form = self._service.datagram_form()
+        if form is not None:
+            where += f"; datagrams: {form}"
         _log.info("%s: %s", verb, where)
         self._supervisor.tell("READY=1", f"STATUS={where}")
 

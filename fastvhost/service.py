@@ -166,6 +166,11 @@ class Service:
         """Those that are on, by name."""
         return self._front.faces
 
+    def datagram_form(self) -> str | None:
+        """How datagrams are taken, see `DatagramLoop.form`; None where no face takes any."""
+        faces = self.faces.values()
+        return next((face.datagrams.form for face in faces if isinstance(face, PdbFace | DnsFace)), None)
+
     @property
     def config(self) -> Config:
         """What is in force."""

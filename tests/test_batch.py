@@ -96,6 +96,7 @@ def test_fastest_form_that_is_there_is_taken() -> None:
         batch = open_batch(sock, 4)
         batch.close()
     assert isinstance(batch, CompiledBatch if LIBRARY.exists() else MmsgBatch)
+    assert batch.form == ("compiled" if LIBRARY.exists() else "ctypes")
 
 
 def test_request_without_reply_to_repeat_is_left_with_its_client(rig: Rig) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import trio
 import fastvhost
 from fastvhost.config import Endpoint
 from fastvhost.faces.pdb_codec import write_request
+from fastvhost.faces.udp import open_batch
 from tests.support import OURS, ZONE
 from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
@@ -44,8 +45,9 @@ def daemon(config: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str
         try:
             line = process.stderr.readline()
             assert "ready: PDB on " in line, line
-            address, _, port = line.strip().rpartition("PDB on ")[2].partition(", ")[0].rpartition(":")
-            yield process, Endpoint(address.strip("[]"), int(port))
+            found = re.search(r"PDB on \[?([^],;]+)\]?:(\d+)", line)
+            assert found is not None, line
+            yield process, Endpoint(found[1], int(found[2]))
         finally:
             if process.poll() is None:
                 process.kill()
@@ -380,14 +382,21 @@ async def test_second_signal_ends_the_daemon_at_once_with_exit_0(
     assert "Traceback" not in log
 
 
+def form_here() -> str:
+    """How a daemon of this installation takes its datagrams."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock, closing(open_batch(sock, 0)) as batch:
+        return batch.form
+
+
 def test_sighup_has_the_configuration_read_again(tmp_path: Path) -> None:
+    form = form_here()
     config = config_file(tmp_path)
     with daemon(config) as (process, server):
         assert process.stderr is not None
         config.write_text(config.read_text().replace(OURS, "198.51.100.1"))
         process.send_signal(signal.SIGHUP)
         assert process.stderr.readline().endswith(" INFO reloaded: own.addresses changed\n")
-        assert process.stderr.readline().endswith(f" INFO listening: PDB on {server}\n")
+        assert process.stderr.readline().endswith(f" INFO listening: PDB on {server}; datagrams: {form}\n")
         assert run("query", OURS, "--server", str(server)).returncode == 1
         assert run("query", "198.51.100.1", "--server", str(server)).returncode == 0
         process.terminate()
@@ -494,9 +503,13 @@ def test_too_few_open_files_is_one_line_and_exit_2(tmp_path: Path) -> None:
 
 
 def test_daemon_says_where_each_face_listens_and_that_there_is_none(tmp_path: Path) -> None:
+    form = form_here()
     for faces, said in (
-        ({"pdb": "127.0.0.1:0", "dns": "127.0.0.1:0"}, r"ready: PDB on 127.0.0.1:\d+, DNS on 127.0.0.1:\d+$"),
-        ({"pdb": "", "dns": "127.0.0.1:0"}, r"ready: DNS on 127.0.0.1:\d+$"),
+        (
+            {"pdb": "127.0.0.1:0", "dns": "127.0.0.1:0"},
+            rf"ready: PDB on 127.0.0.1:\d+, DNS on 127.0.0.1:\d+; datagrams: {form}$",
+        ),
+        ({"pdb": "", "dns": "127.0.0.1:0"}, rf"ready: DNS on 127.0.0.1:\d+; datagrams: {form}$"),
         ({"pdb": "", "dns": "", "admin": "127.0.0.1:0"}, r"ready: ADMIN on 127.0.0.1:\d+$"),
         (
             {"pdb": "", "dns": ""},

@@ -163,7 +163,7 @@ def test_request_that_starts_the_daemon_is_answered(tmp_path: Path) -> None:
             process.terminate()
             _, log = process.communicate(timeout=15)
     assert process.returncode == 0
-    assert f"ready: PDB on {pdb}\n" in log
+    assert f"ready: PDB on {pdb}; datagrams: " in log
 
 
 def uncommented(text: str) -> str:

@@ -6,7 +6,7 @@ What a batch is, and its form for every platform: one system call a datagram.
 import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from fastvhost.faces.entries import Entries, PythonEntries
 from fastvhost.host import Address
@@ -37,6 +37,8 @@ class DatagramCounters:
 class Batch(Protocol):
     """A socket whose datagrams are taken in turns."""
 
+    form: ClassVar[str]
+    """What it is called in the log."""
     full: bool
     """Whether the last turn was a whole batch, so that more may be waiting."""
 
@@ -88,6 +90,8 @@ class Batch(Protocol):
 
 class PlainBatch:
     """One system call a datagram."""
+
+    form: ClassVar = "plain"
 
     def __init__(self, sock: socket.socket, id_at: int, places: int) -> None:
         self._sock = sock

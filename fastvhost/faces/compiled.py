@@ -9,6 +9,7 @@ import socket
 from ctypes import c_double, c_int32, c_uint32, c_uint64, c_void_p
 from ipaddress import ip_address
 from pathlib import Path
+from typing import ClassVar
 
 from fastvhost.faces.batch import BATCH, Client, DatagramCounters
 from fastvhost.faces.entries import Repeated
@@ -95,6 +96,8 @@ class CompiledBatch:
     Raises:
         NotCompiledError: see there.
     """
+
+    form: ClassVar = "compiled"
 
     def __init__(self, sock: socket.socket, id_at: int, places: int) -> None:
         self._library = _library()

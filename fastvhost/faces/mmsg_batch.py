@@ -3,6 +3,7 @@
 import socket
 from ipaddress import ip_address
 from struct import Struct
+from typing import ClassVar
 
 from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Client, DatagramCounters
 from fastvhost.faces.entries import MAX_REPLY, PythonEntries
@@ -43,6 +44,8 @@ class MmsgBatch:
     Raises:
         AttributeError: the platform has no such system calls.
     """
+
+    form: ClassVar = "ctypes"
 
     def __init__(self, sock: socket.socket, id_at: int, places: int) -> None:
         self._calls = SystemCalls()

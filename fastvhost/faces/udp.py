@@ -131,6 +131,11 @@ class DatagramLoop:
         address, port, *_ = self._sock.getsockname()
         return Endpoint(address, port)
 
+    @property
+    def form(self) -> str:
+        """How its datagrams are taken: `compiled`, `ctypes` or `plain`, the fastest first."""
+        return self._batch.form
+
     def allow(self, networks: Sequence[Network]) -> None:
         """Take requests from these clients only, whoever was allowed before."""
         self._allow = tuple(networks)
