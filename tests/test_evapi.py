@@ -29,11 +29,17 @@ def question(label: int, host: str, **more: object) -> bytes:
     return b"%d:%b," % (len(octets), octets)
 
 
+def ignore(*_: object) -> None:
+    """Nobody cares."""
+
+
 class Proxy:
     """Listens on a port of loopback and takes one connection after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, receive_buffer: int | None = None) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if receive_buffer is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._listener.setblocking(False)
         self.endpoint = Endpoint(*self._listener.getsockname())
         self._accepted = ExitStack()
@@ -92,10 +98,12 @@ def config_for(lab: Lab, proxy: Proxy, **sections: Any) -> Config:
 
 
 @asynccontextmanager
-async def answered(**sections: Any) -> AsyncIterator[tuple[Lab, Service, Proxy, Client]]:
+async def answered(
+    *, receive_buffer: int | None = None, **sections: Any
+) -> AsyncIterator[tuple[Lab, Service, Proxy, Client]]:
     """A lab, a service on it, a proxy, and the connection between these two."""
     async with open_lab([ZONE], unknown="nxdomain") as lab:
-        with Proxy() as proxy:
+        with Proxy(receive_buffer=receive_buffer) as proxy:
             async with open_service(config_for(lab, proxy, **sections)) as service:
                 yield lab, service, proxy, await proxy.accept()
 
@@ -213,20 +221,57 @@ async def test_reply_whose_connection_is_gone_is_counted_and_harms_no_other() ->
         assert service.counters()["evapi.undelivered"] == 1
 
 
+async def test_proxy_that_asks_faster_than_it_is_answered_waits_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evapi_connection, "_PAUSE_READING_AT", 400)
+    monkeypatch.setattr(evapi_connection, "_RESUME_READING_AT", 200)
+    monkeypatch.setattr(evapi_connection, "_MOST_UNSENT", 1_000)
+    most = 5_000
+    async with answered() as (_, service, _, client), trio.open_nursery() as nursery:
+        many = b"".join(question(number, "192.0.2.1") for number in range(most))
+        nursery.start_soon(client.send, many)
+        for number in range(most):
+            assert await client.answer() == (number, NOT_HOSTED)
+        counters = service.counters()
+    assert counters["evapi.pauses"] > 1
+    assert counters["evapi.undelivered"] == counters["evapi.outages"] == 0
+
+
 async def test_proxy_that_does_not_read_is_disconnected(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(evapi_connection, "_MOST_UNSENT", 50)
-    async with answered() as (_, service, proxy, client):
+    monkeypatch.setattr(evapi_connection, "_SEND_SECONDS", 0.2)
+    monkeypatch.setattr(evapi_connection, "_PAUSE_READING_AT", 400)
+    monkeypatch.setattr(evapi_connection, "_RESUME_READING_AT", 200)
+    connect = evapi._connect
+
+    async def connect_with_a_small_buffer(sock: trio.socket.SocketType, proxy: Endpoint) -> str | None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # or it takes seconds to fill
+        return await connect(sock, proxy)
+
+    monkeypatch.setattr(evapi, "_connect", connect_with_a_small_buffer)
+    async with answered(receive_buffer=4_096) as (_, service, proxy, client):
         many = b"".join(question(number, "192.0.2.1") for number in range(500))
 
-        with trio.fail_after(10), suppress(trio.BrokenResourceError):
+        with trio.fail_after(30), suppress(trio.BrokenResourceError):
             while True:
                 await client.send(many)
-        assert service.counters()["evapi.undelivered"] > 0
+        assert service.counters()["evapi.pauses"] > 0
         again = await proxy.accept()
         assert await again.ask("203.0.113.10") == HOSTED
-        assert f"evapi of {proxy.endpoint}: it does not read" in caplog.text
+        assert f"evapi of {proxy.endpoint}: it has not read for 0.2 s" in caplog.text
+
+
+async def test_answers_beyond_the_most_that_may_wait_are_dropped_and_those_before_are_sent() -> None:
+    sock: Any = SocketThatIsAnsweredMeanwhile()
+    connection = EvapiConnection(sock, ignore, ignore)
+    most = evapi_connection._MOST_UNSENT
+    assert [connection.answer(b"1:a,") for _ in range(most + 1)] == [True] * most + [False]
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await connection.run(linger=5.0)
+    assert sum(len(octets) for _, octets in sock.sent) == 4 * most
 
 
 async def test_two_proxies_are_answered_each_on_its_own() -> None:
@@ -260,7 +305,7 @@ async def test_connection_that_is_cancelled_ends_when_nothing_is_owed_or_its_tim
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with trio.socket.from_stdlib_socket(ours) as sock, theirs:
-        connection = EvapiConnection(sock, lambda _payload, _connection: None)
+        connection = EvapiConnection(sock, ignore, ignore)
         connection.owed = owed
         began = trio.current_time()
         with trio.CancelScope() as scope:
@@ -275,7 +320,7 @@ async def test_answers_in_bulk_are_written_whole_and_with_pauses(autojump_clock:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps writes apart
     ours.setblocking(False)
     with trio.socket.from_stdlib_socket(ours) as sock, theirs:
-        connection = EvapiConnection(sock, lambda _payload, _connection: None)
+        connection = EvapiConnection(sock, ignore, ignore)
         answers = [b"%d:%b," % (1 + number % 7, b"x" * (1 + number % 7)) for number in range(400)]
         for octets in answers:
             assert connection.answer(octets)
@@ -308,7 +353,7 @@ class SocketThatIsAnsweredMeanwhile:
 
 async def test_answer_that_comes_during_a_write_does_not_wait(autojump_clock: MockClock) -> None:
     sock: Any = SocketThatIsAnsweredMeanwhile()
-    sock.connection = EvapiConnection(sock, lambda _payload, _connection: None)
+    sock.connection = EvapiConnection(sock, ignore, ignore)
     sock.connection.answer(b"3:one,")
     began = trio.current_time()
     with trio.move_on_after(1.0):

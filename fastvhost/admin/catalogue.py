@@ -124,7 +124,7 @@ FAMILIES = (
         "What went wrong on connections.",
         r"(?P<face>dns)\.tcp\.(?P<error>accept_errors|garbage|slow_readers)",
         r"(?P<face>admin)\.(?P<error>accept_errors|slow_clients)",
-        r"(?P<face>evapi)\.(?P<error>outages|unreadable|undelivered)",
+        r"(?P<face>evapi)\.(?P<error>outages|unreadable|undelivered|pauses)",
     ),
     _family("fastvhost_admin_requests_total", "HTTP requests.", r"admin\.requests"),
     _family("fastvhost_admin_refused_total", "HTTP responses of status 400 and above.", r"admin\.refused"),

@@ -47,7 +47,9 @@ class EvapiCounters:
     received: int = 0
     unreadable: int = 0
     undelivered: int = 0
-    """Replies whose connection had ended."""
+    """Replies whose connection had ended, or had 10,000 of them waiting."""
+    pauses: int = 0
+    """How often no more questions were read, as too many answers were waiting."""
     replies: list[int] = field(default_factory=lambda: [0] * (max(VerdictKind) + 1))
 
 
@@ -118,7 +120,7 @@ class EvapiFace:
 
     async def _serve(self, sock: trio.socket.SocketType) -> str:
         """Answer on a connection until it ends; return why it did."""
-        connection = EvapiConnection(sock, self._ask)
+        connection = EvapiConnection(sock, self._ask, self._note_pause)
         self.counters.connections += 1
         self.counters.connected += 1
         try:
@@ -126,6 +128,9 @@ class EvapiFace:
         finally:
             self.counters.connected -= 1
         return connection.why
+
+    def _note_pause(self) -> None:
+        self.counters.pauses += 1
 
     def _ask(self, payload: bytes, connection: EvapiConnection) -> None:
         self.counters.received += 1

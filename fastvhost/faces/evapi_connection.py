@@ -24,20 +24,38 @@ evapi 5.6 reads into a buffer of 32,767 octets and throws all of it away where a
 of a netstring or before its comma. So what it has not read yet is kept short, and every write is whole.
 """
 
+_PAUSE_READING_AT = 4_000
+_RESUME_READING_AT = 2_000
+"""Unsent answers, a quarter and an eighth of a second's worth. What a proxy asks meanwhile waits in the
+kernels' buffers, its own last, so that it is slowed down to what it takes and loses nothing."""
+
 _MOST_UNSENT = 10_000
-"""Answers, beside what the kernel holds. A proxy that lags further does not read."""
+"""Answers. Reading has paused long before, so beyond 4,000 there are only those that flights owed."""
+
+_SEND_SECONDS = 10.0
+"""For one write. A proxy that takes nothing for so long does not read."""
 
 
 class EvapiConnection:
     """An open socket with a proxy. `run` once; `answer` at any time."""
 
-    def __init__(self, sock: trio.socket.SocketType, ask: Callable[[bytes, "EvapiConnection"], None]) -> None:
-        """`ask` is called with each payload; it must neither block nor raise, and answers by `answer`."""
+    def __init__(
+        self,
+        sock: trio.socket.SocketType,
+        ask: Callable[[bytes, "EvapiConnection"], None],
+        note_pause: Callable[[], None],
+    ) -> None:
+        """`ask` is called with each payload; it must neither block nor raise, and answers by `answer`.
+
+        `note_pause` is called each time that reading pauses.
+        """
         self._sock = sock
         self._ask = ask
         self._netstrings = Netstrings()
         self._unsent: deque[bytes] = deque()
+        self._note_pause = note_pause
         self._news = trio.Event()
+        self._room = trio.Event()
         self._closing = False
         self._gone = False
         self._writing = trio.CancelScope(shield=True)
@@ -47,11 +65,8 @@ class EvapiConnection:
         """Why it has ended, in a few words."""
 
     def answer(self, octets: bytes) -> bool:
-        """Send one answer soon; return False where the connection has ended, as it does at 10,000 unsent."""
-        if self._gone:
-            return False
-        if len(self._unsent) >= _MOST_UNSENT:
-            self._end("it does not read")
+        """Send one answer soon; return False where it is dropped: the connection is gone, or 10,000 wait."""
+        if self._gone or len(self._unsent) >= _MOST_UNSENT:
             return False
         self._unsent.append(octets)
         self._news.set()
@@ -77,6 +92,10 @@ class EvapiConnection:
 
     async def _read(self) -> None:
         while not self._gone:
+            if len(self._unsent) >= _PAUSE_READING_AT:
+                self._note_pause()
+                self._room = trio.Event()
+                await self._room.wait()
             try:
                 octets = await self._sock.recv(_READ_OCTETS)
                 # The proxy writes each question by itself, and its kernel holds the next one back until
@@ -101,8 +120,14 @@ class EvapiConnection:
                     self._news = trio.Event()
                     continue
                 answers = [self._unsent.popleft() for _ in range(min(len(self._unsent), _ANSWERS_A_WRITE))]
+                if len(self._unsent) <= _RESUME_READING_AT:
+                    self._room.set()
                 try:
-                    await self._send_all(b"".join(answers))
+                    with trio.fail_after(_SEND_SECONDS):
+                        await self._send_all(b"".join(answers))
+                except trio.TooSlowError:
+                    self._end(f"it has not read for {_SEND_SECONDS:g} s")
+                    break
                 except OSError as error:
                     self._end(error.strerror or str(error))
                     break
