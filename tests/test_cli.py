@@ -234,7 +234,7 @@ async def test_explain_daemon_shows_what_the_daemon_believes_and_exits_by_it(
         unknown = await run_beside("explain", "new.test", "--daemon", "--server", admin)
         assert (unknown.returncode, unknown.stdout) == (
             3,
-            "new.test: unknown, no verdict yet\n  unknown: whoever asks first starts a walk\n",
+            "new.test: no verdict yet\n  unknown: whoever asks first starts a walk\n",
         )
         both = await run_beside(
             "explain", "hosted.example", "--daemon", "--walk", "--json", "--server", admin

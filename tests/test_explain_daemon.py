@@ -16,8 +16,9 @@ import trio
 
 from fastvhost.config import Endpoint, LearnMode, Own, Transport
 from fastvhost.domains.table import Standing
+from fastvhost.explain_command.belief_text import believed
 from fastvhost.explain_command.command import explain_belief
-from fastvhost.explain_command.daemon import DaemonError, RefusedError, ask_daemon, believed, read_answer
+from fastvhost.explain_command.daemon import DaemonError, RefusedError, ask_daemon, read_answer
 from fastvhost.explain_command.look import Look
 from fastvhost.model import VerdictKind
 from fastvhost.service import Service, open_service
@@ -90,17 +91,17 @@ async def test_host_is_shown_with_its_station_and_nothing_is_looked_up() -> None
         )
         assert await shown(admin, "new.test") == (
             None,
-            ["new.test: unknown, no verdict yet", "  unknown: whoever asks first starts a walk"],
+            ["new.test: no verdict yet", "  unknown: whoever asks first starts a walk"],
         )
         assert await shown(admin, "new.test", source="192.0.2.1") == (
             None,
-            ["new.test: limited, no verdict yet", "  limited: the source budget is spent"],
+            ["new.test: LIMITED for now", "  limited: the source budget is spent"],
         )
         assert (await shown(admin, "Bücher.test"))[1][0] == (
-            "Bücher.test (xn--bcher-kva.test): unknown, no verdict yet"
+            "Bücher.test (xn--bcher-kva.test): no verdict yet"
         )
         kind, lines = await shown(admin, "foo_bar")
-        assert (kind, lines[0]) == (None, "foo_bar: malformed, no verdict yet")
+        assert (kind, lines[0]) == (None, "foo_bar: MALFORMED")
         kind, lines = await shown(admin, OURS, walk=True)
         assert (kind, lines[1:]) == (HOSTED, ["  literal: one of own.addresses"])
         assert lab.total == asked

@@ -59,7 +59,8 @@ def explain_belief(
         DaemonError: it does not answer, or cannot now.
         RefusedError: it takes no such question.
     """
-    from fastvhost.explain_command.daemon import ask_daemon, believed, read_answer
+    from fastvhost.explain_command.belief_text import believed
+    from fastvhost.explain_command.daemon import ask_daemon, read_answer
 
     is_name = isinstance(parse_host(host), DomainName)  # of others DNS knows nothing
     text = ask_daemon(server, host, source=source, walk=walk and is_name)
