@@ -21,8 +21,8 @@ _HITS_WINDOW = 128
 _REDIS_FIRST_REQUESTS = 20_000
 
 _LEAD_SECONDS = 0.3
-"""Of hits before those that are measured: after seconds of other cases every server begins with cold caches of
-the processor, and fastvhost looks at each host again that it has not been asked for of late."""
+"""Of hits before those that are measured: after seconds of other cases every server begins with cold caches
+of the processor, and fastvhost looks at each host again that it has not been asked for of late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
