@@ -79,9 +79,16 @@ def _print_anything() -> None:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from fastvhost.serve import run_daemon
+    import gc
 
-    run_daemon(lambda: _config_to_serve(args), pid_file=args.pid_file)
+    # What is made at start stays, and to look through it for garbage again and again is a sixth of the start.
+    gc.disable()
+    try:
+        from fastvhost.serve import run_daemon
+
+        run_daemon(lambda: _config_to_serve(args), pid_file=args.pid_file)
+    finally:
+        gc.enable()
     return 0
 
 

@@ -35,6 +35,8 @@ _OTHER_FILES = 64 + MOST_CONNECTIONS + MOST_HTTP_CONNECTIONS
 def run_daemon(read_config: Callable[[], Config], *, pid_file: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP has the configuration read again.
 
+    Garbage is collected from when the service is ready on, whether or not it was before.
+
     Raises:
         ConfigError, ListenError, PidFileError: nothing has been started.
     """
@@ -93,6 +95,7 @@ class _Daemon:
         try:
             async with open_service(config, passed=passed) as service:
                 gc.freeze()
+                gc.enable()
                 self._service = service
                 self._tell_ready("ready")
                 self._ready.set()
