@@ -18,7 +18,7 @@ import trio
 from fastvhost.config import Config
 from fastvhost.errors import FastvhostError, ListenError
 from fastvhost.faces.dns_tcp import MOST_CONNECTIONS
-from fastvhost.faces.http import MOST_HTTP_CONNECTIONS
+from fastvhost.faces.tcp import MOST_HTTP_CONNECTIONS
 from fastvhost.log import LimitedHandler, open_log
 from fastvhost.pid_file import PidFile
 from fastvhost.service import Service, open_service
