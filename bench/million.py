@@ -35,7 +35,7 @@ _NEW_HOSTS_PER_SECOND = 1_000.0
 _WINDOW = 512
 """Walks under way while the cache fills; below the share of `limits.upstream_inflight` that they may have."""
 
-_MOST_OF_THEM = 0.99
+_MOST_OF_THEM = 0.9
 """The part of the new hosts that must be NOT_HOSTED."""
 
 _SLOWEST = 1_000
@@ -71,19 +71,20 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
         print(f"asking for {entries:,} new hosts, some minutes", file=sys.stderr)
         verdicts = generate(fill, entries / _SLOWEST, rig.other_core)["verdicts"]
         took = time.perf_counter() - started
-        # A datagram that is lost, or a walk that was slow once, is no reason to throw all away.
-        if verdicts.get("NOT_HOSTED", 0) < _MOST_OF_THEM * entries:
+        # On a busy machine a few are lost or PENDING, which is no reason to throw all away.
+        decided = verdicts.get("NOT_HOSTED", 0)
+        if decided < _MOST_OF_THEM * entries:
             raise BenchError(f"of {entries:,} new hosts the verdicts are {verdicts}")
         after = daemon.resident_octets()
-        many = _latencies(hits, daemon, rig, turns, seconds, most, f"{entries:,} entries")
+        many = _latencies(hits, daemon, rig, turns, seconds, most, f"{decided:,} entries")
         figures = {
-            "entries": entries,
+            "entries": decided,
             "resident_mb_before": before / _MB,
             "resident_mb": after / _MB,
-            "octets_an_entry": (after - before) / entries,
+            "octets_an_entry": (after - before) / decided,
             "resident_mb_at_most": daemon.most_resident_octets() / _MB,
             "fill_seconds": took,
-            "walks_per_second": entries / took,
+            "walks_per_second": decided / took,
         }
     runs = [*few, *many]
     middle = [
@@ -92,7 +93,7 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
     ]
     print(plain([HEADINGS, *(one.row() for one in middle)]))
     print(f"\nresident: {after / _MB:,.0f} MB, goal: {_GOAL_MB} for a million; before: {before / _MB:,.0f}")
-    print(f"an entry: {figures['octets_an_entry']:,.0f} octets; {entries / took:,.0f} walks/s")
+    print(f"an entry: {figures['octets_an_entry']:,.0f} octets; {decided / took:,.0f} walks/s")
     return {
         "capacity": most,
         "memory": figures,
