@@ -21,6 +21,9 @@ RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
 
+# The tests of a file stay together, for the servers that they share. PYTEST_PROCESSES= runs all in one process.
+PYTEST_PROCESSES ?= -n auto --dist loadfile
+
 .PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse shipped clean
 .DELETE_ON_ERROR:
 
@@ -30,7 +33,7 @@ run: $(VENV)
 test: $(VENV)
 	tools/install-test-servers
 	@test -e fastvhost/faces/libbatch.so || $(RUN) tools/compile_batch.py
-	$(RUN) -m pytest $(PYTEST)
+	$(RUN) -m pytest $(PYTEST_PROCESSES) $(PYTEST)
 
 check: $(VENV)
 	.venv/bin/ruff check
