@@ -39,6 +39,7 @@ async def serving(lab: Lab, **sections: Any) -> AsyncIterator[tuple[Service, End
         ("/readyz", "text/plain; charset=utf-8"),
         ("/explain?host=hosted.example", "application/json"),
         ("/sources", "application/json"),
+        ("/changes", "application/json"),
     ],
 )
 async def test_path_is_answered_by_get_and_head(path: str, content_type: str) -> None:
@@ -146,6 +147,9 @@ async def test_domains_are_paged_by_name_and_state(tmp_path: Path) -> None:
         await until(lambda: len(service._keeper.recent.latest()) == 3)  # type: ignore[union-attr]
         page = (await get(admin, "/")).text
         assert all(name in page for name in names)
+        changes = (await get(admin, "/changes")).json["changes"]
+        assert {(one["domain"], one["state"]) for one in changes} == {(name, "active") for name in names}
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one["at"]) for one in changes)
 
 
 async def test_sources_are_listed_with_what_they_asked() -> None:
