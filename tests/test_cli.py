@@ -71,7 +71,7 @@ def test_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"fastvhost {fastvhost.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "reload", "query", "explain", "check-config", "domains"])
+@pytest.mark.parametrize("command", ["serve", "reload", "query", "top", "explain", "check-config", "domains"])
 def test_help_of_a_command_shows_an_example(command: str) -> None:
     result = run(command, "--help")
     assert result.returncode == 0

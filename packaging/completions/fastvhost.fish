@@ -4,6 +4,7 @@ complete -c fastvhost -f
 complete -c fastvhost -n __fish_use_subcommand -a serve -d 'Answer until SIGTERM or SIGINT.'
 complete -c fastvhost -n __fish_use_subcommand -a reload -d 'Have a running daemon read its configuration again; exit 2 and the reason when it refuses.'
 complete -c fastvhost -n __fish_use_subcommand -a query -d 'Ask a running daemon over PDB.'
+complete -c fastvhost -n __fish_use_subcommand -a top -d 'Watch a running daemon: rates, latency, budgets, caches, DNS, who asks most. q quits.'
 complete -c fastvhost -n __fish_use_subcommand -a explain -d 'Look a host up from scratch and show each step; needs no daemon.'
 complete -c fastvhost -n __fish_use_subcommand -a check-config -d 'Check a configuration file; exit 2 and one line when it is wrong.'
 complete -c fastvhost -n __fish_use_subcommand -a domains -d 'Look at the known domains and decide on them.'
@@ -15,6 +16,9 @@ complete -c fastvhost -n '__fish_seen_subcommand_from reload' -l pid-file -r -F 
 complete -c fastvhost -n '__fish_seen_subcommand_from query' -l source -x -d 'the SIP peer on whose budget it is asked'
 complete -c fastvhost -n '__fish_seen_subcommand_from query' -l server -x -d 'where the daemon listens (127.0.0.1:5380)'
 complete -c fastvhost -n '__fish_seen_subcommand_from query' -l timeout -x -d 'for each of two attempts (1)'
+complete -c fastvhost -n '__fish_seen_subcommand_from top' -l server -x -d 'where the daemon’s admin face listens (127.0.0.1:5382)'
+complete -c fastvhost -n '__fish_seen_subcommand_from top' -l interval -x -d 'between two looks (2)'
+complete -c fastvhost -n '__fish_seen_subcommand_from top' -l once -d 'print one frame and end'
 complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l config -r -F -d 'the configuration (/etc/fastvhost.toml; without it this machine’s addresses are ours)'
 complete -c fastvhost -n '__fish_seen_subcommand_from check-config' -F
 complete -c fastvhost -n '__fish_seen_subcommand_from domains; and not __fish_seen_subcommand_from list show add remove approve reject confirm token verify import export' -a list -d 'List what the store knows, by name.'
