@@ -9,7 +9,7 @@
 #   make bench-domains   a million known domains: start, memory, answers
 #   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
 #   make bench-abuse     every attack of docs/abuse.md, the DNS load it causes and who feels it
-#   make shipped         manual pages and shell completions, from the code as it is
+#   make shipped         manual pages, shell completions and the Grafana dashboard, from the code as it is
 #   make clean           remove what make made
 
 SHELL := /bin/bash

@@ -172,11 +172,13 @@ async def test_service_that_stops_is_healthy_and_not_ready_while_flights_land() 
             for path in ("/readyz", "/healthz"):
                 reply = await get(admin, path)
                 replies.append((reply.status, reply.text))
+            assert "\nfastvhost_ready 0\n" in (await get(admin, "/metrics")).text
 
         async with trio.open_nursery() as nursery, open_service(config) as service:
             assert service.admin_endpoint is not None
             assert service.pdb_endpoint is not None
             assert (await get(service.admin_endpoint, "/readyz")).text == "ready\n"
+            assert "\nfastvhost_ready 1\n" in (await get(service.admin_endpoint, "/metrics")).text
             nursery.start_soon(watch, service.admin_endpoint, service)
             client = PdbClient(service.pdb_endpoint)
             nursery.start_soon(client.ask, "slow.example")

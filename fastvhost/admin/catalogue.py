@@ -55,6 +55,7 @@ _FACE = r"(?P<face>pdb|dns|evapi)"
 
 FAMILIES = (
     BUILD,
+    _family("fastvhost_ready", "1 while requests are taken, 0 while it stops.", r"service\.ready"),
     _family("process_start_time_seconds", "When the process began, since the epoch.", r"process\.start"),
     _family("process_cpu_seconds_total", "Processor time, user and system.", r"process\.cpu"),
     _family("process_resident_memory_bytes", "Memory in use.", r"process\.resident"),
