@@ -1,12 +1,16 @@
 """Frames as they stand on terminals of several sizes."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
+from fastvhost.admin.exposition import exposition
 from fastvhost.faces.latency import Latencies
 from fastvhost.model import VerdictKind
 from fastvhost.talkers import Talker
 from fastvhost.top.drawing import View, frame
+from fastvhost.top.metrics import Metrics
 from fastvhost.top.scrape import SeenChange
 from tests.top_scrapes import scrape
 
@@ -195,3 +199,22 @@ def test_frame_for_a_terminal_of_few_characters_is_ascii() -> None:
 def test_name_that_looks_like_markup_is_shown_as_it_is() -> None:
     now = scrape(2.0, {}, zones=[Talker(name="[bold]x[/]", asked=1)])
     assert any("[bold]x[/]" in line for line in drawn(View(server="a", now=now), 80, 24))
+
+
+def test_text_that_would_move_the_cursor_is_harmless_wherever_it_comes_from() -> None:
+    evil = "\x1b[2Ja\x07\x9b\r"
+    now = scrape(
+        2.0,
+        {"upstream.outcome.NOERROR": 1},
+        sources=[Talker(name=evil, asked=1)],
+        zones=[Talker(name=evil, asked=1)],
+        changes=[SeenChange(domain=evil, state=evil, at=evil)],
+        not_ready=evil,
+    )
+    labels = {"version": evil, "python": "3"}
+    hostile = exposition({"process.start": 1.0}, {evil: Latencies().histograms()}, labels)
+    shown = View(server="a", before=now, now=replace(now, at=3.0, metrics=Metrics.read(hostile)), away=None)
+    for view in (shown, replace(shown, away=evil)):
+        text = "".join(drawn(view, 120, 30))
+        assert text.isprintable()
+        assert "?[2J" in text

@@ -174,13 +174,6 @@ def test_scrape_is_read_from_what_the_admin_face_says() -> None:
     ]
 
 
-def test_text_that_would_move_the_cursor_is_harmless() -> None:
-    talkers = '{"sources": [], "zones": [{"name": "\\u001b[2Ja\\u0007.test", "asked": 1}]}'
-    found = read_scrape(**GOOD | {"talkers": talkers, "not_ready": "stop\x1bping\n"})  # type: ignore[arg-type]
-    assert found.zones[0].name == "?[2Ja?.test"
-    assert found.not_ready == "stop?ping"
-
-
 @pytest.mark.parametrize(
     "wrong",
     [

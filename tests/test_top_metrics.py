@@ -23,7 +23,7 @@ def test_exposition_is_read_back_with_labels_and_values() -> None:
 
 
 def test_label_with_escapes_is_as_it_was_before_them() -> None:
-    strange = 'a\\b"c\nd}e'
+    strange = 'a\\b"c\nd}e\rf\u2028g'
     metrics = Metrics.read(exposition({f"odd.{strange}": 1}, {}, {"version": strange, "python": "3"}))
     assert metrics.label("fastvhost_build_info", "version") == strange
     assert metrics.by("fastvhost_other", "figure") == {f"odd.{strange}": 1}

@@ -77,14 +77,14 @@ def frame(view: View, *, width: int, height: int | None, ascii_only: bool = Fals
 def _state(view: View) -> Text:
     name = Text("fastvhost", style="bold")
     if view.now is not None:
-        name.append(f" {levels(view.now).version}")
+        name.append(f" {_harmless(levels(view.now).version)}")
     name.append(f" at {view.server}: ")
     if view.away is not None:
         return name.append("away", style="bold red")
     if view.now is None:
         return name.append("looking", style="yellow")
     if view.now.not_ready is not None:
-        return name.append(view.now.not_ready, style="bold red")
+        return name.append(_harmless(view.now.not_ready), style="bold red")
     return name.append("ready", style="green")
 
 
@@ -118,6 +118,11 @@ def _fitting(
         yield side_by_side
 
 
+def _harmless(text: str) -> str:
+    """What does nothing to a terminal, whoever wrote it."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
 class _Pen:
     """Draws cells, with the characters that the terminal has."""
 
@@ -127,7 +132,7 @@ class _Pen:
 
     def line(self, text: str) -> Text:
         """A line that says what is wrong, cut where it is too long."""
-        return Text(text, style="bold red", no_wrap=True, overflow=self._overflow)
+        return Text(_harmless(text), style="bold red", no_wrap=True, overflow=self._overflow)
 
     def split(self, left: Text, right: Text) -> Table:
         """One line with something at either end; the left one is cut where there is no room for both."""
@@ -166,8 +171,8 @@ class _Pen:
                     self._empty * (_BAR - full), style="bright_black"
                 )
             case Styled(text=text, style=style):
-                return Text(text, style=style)
+                return Text(_harmless(text), style=style)
             case str(text):
-                return Text(text)
+                return Text(_harmless(text))
             case never:
                 assert_never(never)

@@ -37,7 +37,7 @@ class Metrics:
             UnreadableError: a line is no sample, or no finite one.
         """
         found: dict[str, list[tuple[Labels, float]]] = {}
-        for line in text.splitlines():
+        for line in text.split("\n"):
             if not line or line.startswith("#"):
                 continue
             try:

@@ -52,7 +52,7 @@ def read_scrape(*, at: float, metrics: str, not_ready: str | None, talkers: str,
     return Scrape(
         at=at,
         metrics=read,
-        not_ready=None if not_ready is None else _shown(not_ready),
+        not_ready=None if not_ready is None else not_ready.strip(),
         sources=_rows(talkers, "sources", _talker),
         zones=_rows(talkers, "zones", _talker),
         changes=_rows(changes, "changes", _change),
@@ -70,15 +70,14 @@ def _talker(row: dict[str, object]) -> Talker:
     asked = row["asked"]
     if not isinstance(asked, int):
         raise TypeError("asked")
-    return Talker(name=_shown(row["name"]), asked=asked)
+    return Talker(name=_text(row["name"]), asked=asked)
 
 
 def _change(row: dict[str, object]) -> SeenChange:
-    return SeenChange(domain=_shown(row["domain"]), state=_shown(row["state"]), at=_shown(row["at"]))
+    return SeenChange(domain=_text(row["domain"]), state=_text(row["state"]), at=_text(row["at"]))
 
 
-def _shown(text: object) -> str:
-    """A text that does nothing to a terminal, whoever wrote it."""
-    if not isinstance(text, str):
+def _text(value: object) -> str:
+    if not isinstance(value, str):
         raise TypeError("a text was due")
-    return "".join(each if each.isprintable() else "?" for each in text.strip())
+    return value
