@@ -3,16 +3,19 @@
 import fcntl
 import os
 import pty
+import random
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import trio
@@ -22,7 +25,7 @@ from fastvhost.cli import main
 from fastvhost.model import VerdictKind
 from fastvhost.service import open_service
 from tests.daemon_process import running_daemon
-from tests.support import OURS, ZONE, PdbClient, config_on, free_endpoint, free_port
+from tests.support import OURS, ZONE, PdbClient, config_on, free_endpoint
 from tools.dnslab import open_lab
 
 TOP = [sys.executable, "-W", "error", "-m", "fastvhost", "top"]
@@ -133,12 +136,22 @@ def assert_restored(screen: Terminal) -> None:
     assert b"Traceback" not in screen.seen
 
 
+def tcp_port_to_come_back_to() -> int:
+    """A free port of loopback below those that the kernel gives to connections of others meanwhile."""
+    given_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.sample(range(given_from - 10_000, given_from), 100):
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a hundred ports are taken")
+
+
 def test_view_follows_a_daemon_that_goes_and_comes_until_q() -> None:
     config = (
         f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\n'
         f'admin = "127.0.0.1:{{admin}}"\n[dns]\nservers = ["127.0.0.1:9"]\n[domains]\nstore = ""\n'
     )
-    admin = free_port()
+    admin = tcp_port_to_come_back_to()
     server = f"127.0.0.1:{admin}"
     with (
         running_daemon(config.format(admin=admin)) as daemon,
@@ -189,6 +202,7 @@ async def test_once_prints_one_frame_with_rates_for_a_pipe() -> None:
         assert service.pdb_endpoint is not None
         command = [*TOP, "--server", str(service.admin_endpoint), "--once", "--interval", "0.5"]
         ended: list[subprocess.CompletedProcess[bytes]] = []
+        await service.lookup("hosted.example")
         async with trio.open_nursery() as nursery:
 
             async def top() -> None:
