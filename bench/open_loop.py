@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from bench.generator import Load, generate
+from bench.processes import Server
 from bench.rig import Rig
 
 __all__ = ["HEADINGS", "SHARES", "Latency", "capacity", "latency", "medians"]
@@ -24,6 +25,7 @@ HEADINGS = (
     "p99 us",
     "p99.9 us",
     "max us",
+    "without a core ms",
 )
 
 _CAPACITY_RUNS = 3
@@ -47,6 +49,8 @@ class Latency:
     p99: float | None
     p999: float | None
     highest: float | None
+    waited: float
+    """Milliseconds in which the server was ready to run and something else had its core."""
 
     def row(self) -> tuple[str, ...]:
         """Under `HEADINGS`."""
@@ -59,6 +63,7 @@ class Latency:
             f"{self.sent:,}",
             f"{self.lost:,}",
             *("-" if value is None else f"{value:,.0f}" for value in latencies),
+            f"{self.waited:,.0f}",
         )
 
 
@@ -71,7 +76,15 @@ def capacity(load: Load, rig: Rig, seconds: float) -> float:
 
 
 def latency(
-    hits: Load, rig: Rig, seconds: float, *, scene: str, share: float, rate: float, unknown_rate: float
+    hits: Load,
+    server: Server,
+    rig: Rig,
+    seconds: float,
+    *,
+    scene: str,
+    share: float,
+    rate: float,
+    unknown_rate: float,
 ) -> Latency:
     """One run of `rate` hits a second, and among them `unknown_rate` requests for hosts never asked before.
 
@@ -79,7 +92,9 @@ def latency(
     """
     both = rate + unknown_rate
     load = replace(hits, rate=both, unknown_share=unknown_rate / both)
+    waited = server.waited_seconds()
     figures: dict[str, Any] = generate(load, seconds, rig.other_core)
+    waited = server.waited_seconds() - waited
     latencies = figures["latency_of_known_us"]
     return Latency(
         scene=scene,
@@ -92,11 +107,12 @@ def latency(
         p99=latencies["p99"],
         p999=latencies["p99.9"],
         highest=latencies["max"],
+        waited=round(1e3 * waited, 1),
     )
 
 
 def medians(runs: Sequence[Latency]) -> Latency:
-    """Of runs of one scene and share: the median of each latency, all that were sent, all that were lost."""
+    """Of runs of one scene and share: medians of latencies and `waited`, all that were sent and lost."""
 
     def middle(values: Sequence[float | None]) -> float | None:
         known = [value for value in values if value is not None]
@@ -110,4 +126,5 @@ def medians(runs: Sequence[Latency]) -> Latency:
         p99=middle([run.p99 for run in runs]),
         p999=middle([run.p999 for run in runs]),
         highest=middle([run.highest for run in runs]),
+        waited=median(run.waited for run in runs),
     )

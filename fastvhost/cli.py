@@ -30,6 +30,8 @@ _LOG_LEVELS = ("info", "warning", "error")
 
 _USAGE = 2
 _UNDECIDED = 3
+_INTERRUPTED = 130
+"""What a shell makes of SIGINT."""
 
 _EXIT_CODES = """exit status:
   0  HOSTED
@@ -79,9 +81,16 @@ def _print_anything() -> None:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from fastvhost.serve import run_daemon
+    import gc
 
-    run_daemon(lambda: _config_to_serve(args), pid_file=args.pid_file)
+    # What is made at start stays, and to look through it for garbage again and again is a sixth of the start.
+    gc.disable()
+    try:
+        from fastvhost.serve import run_daemon
+
+        run_daemon(lambda: _config_to_serve(args), pid_file=args.pid_file)
+    finally:
+        gc.enable()
     return 0
 
 
@@ -124,6 +133,31 @@ def _query(args: argparse.Namespace) -> int:
         return _complain(f"{args.host!r} cannot be asked: {error}", _USAGE)
     print(f"{args.host} {kind.name} {seconds * 1e6:.0f} us")
     return _exit_code(kind)
+
+
+def _top(args: argparse.Namespace) -> int:
+    from fastvhost.admin_client import NoAdminError
+    from fastvhost.config import Listen
+
+    try:
+        from fastvhost.top.command import run_top
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "rich":
+            raise
+        return _complain("top needs the package rich: pip install 'fastvhost[top]'", _USAGE)
+    server = Listen().admin
+    if args.server is not None:
+        from fastvhost.config_file import parse_endpoint
+
+        server = parse_endpoint(args.server, default_port=5382)
+    assert server is not None  # noqa: S101 - the default of `listen.admin`
+    try:
+        run_top(server, interval=args.interval, once=args.once)
+    except NoAdminError as error:
+        return _complain(str(error), _UNDECIDED)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return 0
 
 
 def _explain(args: argparse.Namespace) -> int:
@@ -256,6 +290,21 @@ def command_parser() -> argparse.ArgumentParser:
     query.add_argument(
         "--timeout", metavar="SECONDS", type=_seconds, default=1.0, help="for each of two attempts (1)"
     )
+
+    top = command(
+        "top",
+        _top,
+        "Watch a running daemon: rates, latency, budgets, caches, DNS, who asks most. q quits.",
+        "example:\n  fastvhost top --interval 5\n",
+        fault=_UNDECIDED,
+    )
+    top.add_argument(
+        "--server", metavar="ADDR:PORT", help="where the daemon's admin face listens (127.0.0.1:5382)"
+    )
+    top.add_argument(
+        "--interval", metavar="SECONDS", type=_seconds, default=2.0, help="between two looks (2)"
+    )
+    top.add_argument("--once", action="store_true", help="print one frame and end")
 
     explain = command(
         "explain",

@@ -4,7 +4,6 @@ Source: the frequent items of Misra and Gries (1982), purged by the median as An
 Rhodes and Thaler do (2017), which makes it O(1) a key.
 """
 
-from statistics import median_low
 from typing import Generic, TypeVar
 
 __all__ = ["HeavyHitters"]
@@ -48,7 +47,7 @@ class HeavyHitters(Generic[K]):
 
     def _purge(self) -> None:
         """Take the median from all: at least half of them leave."""
-        lost = median_low(self._counts.values())
+        lost = sorted(self._counts.values())[(len(self._counts) - 1) // 2]
         self.missed += lost
         self._counts = {key: count - lost for key, count in self._counts.items() if count > lost}
 

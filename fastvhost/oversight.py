@@ -33,6 +33,7 @@ def admin_face(
         config = service.config
         return {
             **service.counters(),
+            "service.ready": int(not service.stopped),
             **{f"budget.{name}": value for name, value in asking.budget(now).items()},
             "sources.established": len(asking.budgets.sources),
             "limit.limits.upstream_qps": config.limits.upstream_qps,

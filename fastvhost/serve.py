@@ -18,7 +18,7 @@ import trio
 from fastvhost.config import Config
 from fastvhost.errors import FastvhostError, ListenError
 from fastvhost.faces.dns_tcp import MOST_CONNECTIONS
-from fastvhost.faces.http import MOST_HTTP_CONNECTIONS
+from fastvhost.faces.tcp import MOST_HTTP_CONNECTIONS
 from fastvhost.log import LimitedHandler, open_log
 from fastvhost.pid_file import PidFile
 from fastvhost.service import Service, open_service
@@ -34,6 +34,8 @@ _OTHER_FILES = 64 + MOST_CONNECTIONS + MOST_HTTP_CONNECTIONS
 
 def run_daemon(read_config: Callable[[], Config], *, pid_file: Path | None = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP has the configuration read again.
+
+    Garbage is collected from when the service is ready on, whether or not it was before.
 
     Raises:
         ConfigError, ListenError, PidFileError: nothing has been started.
@@ -93,6 +95,7 @@ class _Daemon:
         try:
             async with open_service(config, passed=passed) as service:
                 gc.freeze()
+                gc.enable()
                 self._service = service
                 self._tell_ready("ready")
                 self._ready.set()

@@ -22,7 +22,6 @@ from fastvhost.domains.attributes import OWNER_PREFIX, Published, read_attribute
 from fastvhost.domains.table import DomainTable
 from fastvhost.errors import FastvhostError, StoppedError
 from fastvhost.faces.dns import DnsFace
-from fastvhost.faces.evapi import EvapiFace
 from fastvhost.faces.face import Face, FaceName
 from fastvhost.faces.front import Front, close
 from fastvhost.faces.pdb import PdbFace
@@ -300,6 +299,8 @@ async def open_service(
             )
             front.turn_to(config.listen, bound)
             if config.proxies.evapi:
+                from fastvhost.faces.evapi import EvapiFace  # few have one: 4 ms of the start
+
                 front.stand("evapi", EvapiFace(config.proxies, lookup))
             try:
                 yield service

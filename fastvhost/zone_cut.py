@@ -5,10 +5,11 @@ part counts: under a private suffix (a provider's own domain) names are free for
 budget for all of them is what bounds such a flood.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from pathlib import Path
 
-from publicsuffixlist import PublicSuffixList
+from publicsuffixlist import PSLFILE, PublicSuffixList
 
 __all__ = ["registrable_domain_reader"]
 
@@ -17,15 +18,33 @@ _REMEMBERED = 4_096
 
 
 def registrable_domain_reader() -> Callable[[str], str]:
-    """Load the list (36 ms) and return the function from canonical host to registrable domain.
+    """Load the list (12 ms) and return the function from canonical host to registrable domain.
 
     A host that is itself a public suffix stands for itself. About 3 us a call,
     a fraction of that for a host that was asked about lately.
     """
-    suffixes = PublicSuffixList(only_icann=True)
+    suffixes = PublicSuffixList(_icann_rules(), accept_encoded_idn=False)
 
     @lru_cache(maxsize=_REMEMBERED)
     def registrable_domain(host: str) -> str:
         return suffixes.privatesuffix(host) or host
 
     return registrable_domain
+
+
+def _icann_rules() -> Iterator[str]:
+    """The rules of the list's ICANN part, in A-labels as canonical hosts are.
+
+    The package would read all lines of the other part, and run nameprep on every rule: 20 ms of each start.
+    """
+    published = Path(PSLFILE).read_text(encoding="utf-8")
+    _, _, icann = published.partition("// ===BEGIN ICANN DOMAINS===")
+    icann, _, _ = icann.partition("// ===END ICANN DOMAINS===")
+    for line in icann.splitlines():
+        if line and not line.startswith("//"):
+            yield line if line.isascii() else ".".join(map(_a_label, line.split(".")))
+
+
+def _a_label(label: str) -> str:
+    """One label by RFC 3492; the list's are in lower case and normal form C already."""
+    return label if label.isascii() else f"xn--{label.encode('punycode').decode()}"

@@ -40,6 +40,7 @@ async def serving(lab: Lab, **sections: Any) -> AsyncIterator[tuple[Service, End
         ("/readyz", "text/plain; charset=utf-8"),
         ("/explain?host=hosted.example", "application/json"),
         ("/sources", "application/json"),
+        ("/changes", "application/json"),
     ],
 )
 async def test_path_is_answered_by_get_and_head(path: str, content_type: str) -> None:
@@ -174,6 +175,9 @@ async def test_domains_are_paged_by_name_and_state(tmp_path: Path) -> None:
         await until(lambda: len(service._keeper.recent.latest()) == 3)  # type: ignore[union-attr]
         page = (await get(admin, "/")).text
         assert all(name in page for name in names)
+        changes = (await get(admin, "/changes")).json["changes"]
+        assert {(one["domain"], one["state"]) for one in changes} == {(name, "active") for name in names}
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", one["at"]) for one in changes)
 
 
 async def test_sources_are_listed_with_what_they_asked() -> None:
@@ -196,11 +200,13 @@ async def test_service_that_stops_is_healthy_and_not_ready_while_flights_land() 
             for path in ("/readyz", "/healthz"):
                 reply = await get(admin, path)
                 replies.append((reply.status, reply.text))
+            assert "\nfastvhost_ready 0\n" in (await get(admin, "/metrics")).text
 
         async with trio.open_nursery() as nursery, open_service(config) as service:
             assert service.admin_endpoint is not None
             assert service.pdb_endpoint is not None
             assert (await get(service.admin_endpoint, "/readyz")).text == "ready\n"
+            assert "\nfastvhost_ready 1\n" in (await get(service.admin_endpoint, "/metrics")).text
             nursery.start_soon(watch, service.admin_endpoint, service)
             client = PdbClient(service.pdb_endpoint)
             nursery.start_soon(client.ask, "slow.example")

@@ -66,6 +66,8 @@ TOP = frozenset(
         "local",
         "log",
         "pid_file",
+        "admin_client",
+        "top",
         "systemd",
         "domains_command",
     }

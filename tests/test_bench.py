@@ -49,6 +49,7 @@ LATENCY = {
     "p99": 100.0,
     "p999": None,
     "highest": 300.0,
+    "waited": 2.0,
 }
 
 

@@ -6,46 +6,35 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from fastvhost.admin.catalogue import BUILD, FAMILIES, LATENCY, OTHER
-from fastvhost.config import Endpoint
 from fastvhost.resolve.reply import Failure
 from fastvhost.service import open_service
+from tests.all_faces import config_with_all_faces
 from tests.documents import documented_block
 from tests.http_client import get
-from tests.support import ZONE, config_on, free_endpoint, free_port
+from tests.support import ZONE
 from tools.dnslab import open_lab
 
 
 async def test_every_figure_of_a_service_with_all_faces_has_a_name_of_its_own(tmp_path: Path) -> None:
-    async with open_lab([ZONE]) as lab:
-        config = config_on(
-            lab,
-            listen={"dns": free_endpoint(), "admin": free_endpoint()},
-            domains={"store": f"sqlite:///{tmp_path}/x.db"},
-            proxies={
-                "kamailio": (f"udp:127.0.0.1:{free_port()}",),
-                "htable": "vhosts",
-                "evapi": (Endpoint("127.0.0.1", free_port()),),
-            },
-        )
-        async with open_service(config) as service:
-            assert set(service.faces) == {"pdb", "dns", "evapi", "admin"}
-            await service.lookup("hosted.example")
-            assert service.admin_endpoint is not None
-            reply = await get(service.admin_endpoint, "/metrics")
-            found = {family.name: family for family in parse(reply.text)}
-            # The parser takes `_total` off.
-            assert set(found) == {
-                family.name.removesuffix("_total") for family in FAMILIES if family is not OTHER
-            }
-            for name in service.counters():
-                assert any(
-                    re.fullmatch(pattern, name)
-                    for family in FAMILIES
-                    if family is not OTHER
-                    for pattern in family.patterns
-                ), name
-            faces = {sample.labels["face"] for sample in found[LATENCY.name].samples}
-            assert faces == {"pdb", "dns", "evapi"}
+    async with open_lab([ZONE]) as lab, open_service(config_with_all_faces(lab, tmp_path)) as service:
+        assert set(service.faces) == {"pdb", "dns", "evapi", "admin"}
+        await service.lookup("hosted.example")
+        assert service.admin_endpoint is not None
+        reply = await get(service.admin_endpoint, "/metrics")
+        found = {family.name: family for family in parse(reply.text)}
+        # The parser takes `_total` off.
+        assert set(found) == {
+            family.name.removesuffix("_total") for family in FAMILIES if family is not OTHER
+        }
+        for name in service.counters():
+            assert any(
+                re.fullmatch(pattern, name)
+                for family in FAMILIES
+                if family is not OTHER
+                for pattern in family.patterns
+            ), name
+        faces = {sample.labels["face"] for sample in found[LATENCY.name].samples}
+        assert faces == {"pdb", "dns", "evapi"}
 
 
 def test_names_follow_the_rules_and_no_two_are_the_same() -> None:

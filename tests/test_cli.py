@@ -73,7 +73,7 @@ def test_version_is_the_package_s() -> None:
     assert run("--version").stdout == f"fastvhost {fastvhost.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["serve", "reload", "query", "explain", "check-config", "domains"])
+@pytest.mark.parametrize("command", ["serve", "reload", "query", "top", "explain", "check-config", "domains"])
 def test_help_of_a_command_shows_an_example(command: str) -> None:
     result = run(command, "--help")
     assert result.returncode == 0
@@ -245,14 +245,13 @@ async def test_explain_daemon_shows_what_the_daemon_believes_and_exits_by_it(
         )
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr == (
-            f"fastvhost: the daemon at http://{admin} refuses: "
-            "parameter 'source': 'nobody' is no IP address\n"
+            f"fastvhost: the daemon at {admin} refuses: parameter 'source': 'nobody' is no IP address\n"
         )
         process.terminate()
         process.wait(10)
     gone = await run_beside("explain", "hosted.example", "--daemon", "--config", str(config))
     assert (gone.returncode, gone.stdout) == (3, "")
-    assert gone.stderr == f"fastvhost: no daemon answers at http://{admin}: Connection refused\n"
+    assert gone.stderr == f"fastvhost: no answer from {admin}: Connection refused\n"
 
 
 @pytest.mark.parametrize(

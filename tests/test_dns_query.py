@@ -22,7 +22,7 @@ numbers = st.integers(0, 0xFFFF)
 
 
 def wire(name: str = "a.vhost.internal", rtype: str = "A", **edns: object) -> bytes:
-    return dns.message.make_query(name, rtype, **edns).to_wire()
+    return dns.message.make_query(name, rtype, id=7, **edns).to_wire()
 
 
 EDNS = wire(use_edns=0)

@@ -220,12 +220,8 @@ async def test_answer_as_json_is_what_the_daemon_says() -> None:
 
 async def test_question_that_the_daemon_refuses_is_one_line() -> None:
     async with open_lab([ZONE]) as lab, serving(lab) as (_, admin):
-
-        def ask(source: str) -> None:
-            ask_daemon(admin, "a.test", source=source, walk=False)
-
         with pytest.raises(RefusedError, match=r"refuses: parameter 'source': 'nobody' is no IP address$"):
-            await trio.to_thread.run_sync(ask, "nobody")
+            await ask_daemon(admin, "a.test", source="nobody", walk=False)
 
 
 async def test_client_that_is_not_allowed_gets_one_line() -> None:
@@ -235,16 +231,16 @@ async def test_client_that_is_not_allowed_gets_one_line() -> None:
     ):
         assert service.admin_endpoint is not None
         admin = service.admin_endpoint
-        with pytest.raises(DaemonError, match=f"^no daemon answers at http://{admin}: "):
-            await trio.to_thread.run_sync(lambda: ask_daemon(admin, "a.test", source=None, walk=False))
+        with pytest.raises(DaemonError, match=f"{admin}"):
+            await ask_daemon(admin, "a.test", source=None, walk=False)
 
 
-def test_no_daemon_is_one_line() -> None:
+async def test_no_daemon_is_one_line() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         closed = Endpoint(*sock.getsockname())
-        with pytest.raises(DaemonError, match=f"^no daemon answers at http://{closed}: Connection refused$"):
-            ask_daemon(closed, "a.test", source=None, walk=False)
+        with pytest.raises(DaemonError, match=f"^no answer from {closed}: Connection refused$"):
+            await ask_daemon(closed, "a.test", source=None, walk=False)
 
 
 @contextmanager
@@ -266,15 +262,15 @@ def answering(octets: bytes) -> Iterator[Endpoint]:
 @pytest.mark.parametrize(
     ("octets", "said"),
     [
-        (b"", "^no daemon answers at http://127.0.0.1:[0-9]+: "),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "is no daemon$"),
+        (b"", "^what answers at 127.0.0.1:[0-9]+ is no admin face: "),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "^what answers at 127.0.0.1:[0-9]+ is no admin face: "),
         (b"HTTP/1.0 404 Not Found\r\n\r\nnot\x1b[2J\r\nhere", "cannot answer: 404 not\x1b\\[2J here$"),
         (b"HTTP/1.0 503 Busy\r\n\r\n4 walks are under way\n", "cannot answer: 503 4 walks are under way$"),
     ],
 )
-def test_answer_that_is_none_is_one_line(octets: bytes, said: str) -> None:
+async def test_answer_that_is_none_is_one_line(octets: bytes, said: str) -> None:
     with answering(octets) as server, pytest.raises(DaemonError, match=said):
-        ask_daemon(server, "a.test", source=None, walk=False)
+        await ask_daemon(server, "a.test", source=None, walk=False)
 
 
 STEP = {

@@ -57,7 +57,10 @@ def test_log_levels_on_the_command_line_are_those_of_the_file() -> None:
 
 
 LINES = [
-    ("fastvhost ", {"serve", "reload", "query", "explain", "check-config", "domains", "--version", "--help"}),
+    (
+        "fastvhost ",
+        {"serve", "reload", "query", "top", "explain", "check-config", "domains", "--version", "--help"},
+    ),
     ("fastvhost se", {"serve"}),
     ("fastvhost serve --log-level ", {"info", "warning", "error"}),
     ("fastvhost serve --log-level wa", {"warning"}),

@@ -1,8 +1,10 @@
 """The registrable domain: whose budget a host spends."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from publicsuffixlist import PSLFILE, PublicSuffixList
 
 from fastvhost.zone_cut import registrable_domain_reader
 
@@ -50,3 +52,14 @@ def test_registrable_domain_of_the_longest_host_is_found(registrable_domain: Cal
     longest = "a." * 121 + "example.com"
     assert len(longest) == 253
     assert registrable_domain(longest) == "example.com"
+
+
+def test_registrable_domain_below_every_public_suffix_is_as_the_package_has_it(
+    registrable_domain: Callable[[str], str],
+) -> None:
+    published = PublicSuffixList(only_icann=True)
+    icann, _, _ = Path(PSLFILE).read_text(encoding="utf-8").partition("// ===END ICANN DOMAINS===")
+    rules = [line.lstrip("!*.") for line in icann.splitlines() if line and not line.startswith("//")]
+    hosts = [f"a.b.{rule.encode('idna').decode()}" for rule in rules]
+    assert len(hosts) > 5_000
+    assert [registrable_domain(host) for host in hosts] == [published.privatesuffix(host) for host in hosts]

@@ -21,7 +21,7 @@ except ImportError:  # run by hand
 
 SOURCE = Path(__file__).parents[1] / "fastvhost" / "faces" / "batch.c"
 LIBRARY = SOURCE.with_name("libbatch.so")
-_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
+_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-pthread")
 
 
 def compile_batch(library: Path = LIBRARY, more: Sequence[str] = ()) -> str | None:

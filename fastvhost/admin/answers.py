@@ -5,11 +5,13 @@ from dataclasses import asdict
 from math import isinf
 
 from fastvhost.belief import Belief
+from fastvhost.domains.recent import Change
+from fastvhost.domains.record_json import iso_instant
 from fastvhost.evidence import ttl_source
 from fastvhost.model import Finding, Step, Verdict, VerdictKind
 from fastvhost.talkers import Talker
 
-__all__ = ["json_belief", "json_finding", "json_talkers", "json_verdict"]
+__all__ = ["json_belief", "json_changes", "json_finding", "json_talkers", "json_verdict"]
 
 
 def json_belief(belief: Belief, now: float) -> dict[str, object]:
@@ -43,6 +45,14 @@ def json_finding(finding: Finding) -> dict[str, object]:
 def json_talkers(talkers: Sequence[Talker]) -> list[dict[str, object]]:
     """The first asked most."""
     return [asdict(talker) for talker in talkers]
+
+
+def json_changes(changes: Sequence[Change]) -> list[dict[str, object]]:
+    """The latest first; instants in UTC, to the second."""
+    return [
+        {"domain": one.domain, "state": one.state.value, "at": iso_instant(float(int(one.at)))}
+        for one in changes
+    ]
 
 
 def json_verdict(verdict: Verdict, now: float) -> dict[str, object]:

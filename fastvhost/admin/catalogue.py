@@ -55,6 +55,7 @@ _FACE = r"(?P<face>pdb|dns|evapi)"
 
 FAMILIES = (
     BUILD,
+    _family("fastvhost_ready", "1 while requests are taken, 0 while it stops.", r"service\.ready"),
     _family("process_start_time_seconds", "When the process began, since the epoch.", r"process\.start"),
     _family("process_cpu_seconds_total", "Processor time, user and system.", r"process\.cpu"),
     _family("process_resident_memory_bytes", "Memory in use.", r"process\.resident"),
@@ -79,9 +80,10 @@ FAMILIES = (
     _family("fastvhost_datagrams_sent_total", "Datagrams sent.", r"(?P<face>pdb|dns)\.sent"),
     _family(
         "fastvhost_datagrams_dropped_total",
-        "Datagrams without a reply: the kernel's buffer was full (dropped), the client not in listen.allow "
+        "Datagrams without a reply: the kernel's buffer was full (dropped), "
+        "too many waited for somebody to look at them (overrun), the client not in listen.allow "
         "(not_allowed), or it was none of the protocol (not_pdb, not_queries).",
-        r"(?P<face>pdb|dns)\.(?P<why>dropped|not_allowed|not_pdb|not_queries)",
+        r"(?P<face>pdb|dns)\.(?P<why>dropped|overrun|not_allowed|not_pdb|not_queries)",
     ),
     _family(
         "fastvhost_datagram_errors_total",

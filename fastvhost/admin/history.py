@@ -8,14 +8,15 @@ from itertools import pairwise
 from fastvhost.faces.latency import BOUNDS, Latencies
 from fastvhost.model import VerdictKind
 
-__all__ = ["SAMPLE_SECONDS", "History", "Rates", "Sample", "quantile", "sample"]
+__all__ = ["FROM_MEMORY", "SAMPLE_SECONDS", "History", "Rates", "Sample", "quantile", "sample"]
 
 SAMPLE_SECONDS = 2.0
 """Between two samples."""
 
 _KEPT = 151
 
-_FROM_MEMORY = ("listed", "hits_hosted", "hits_stale", "hits_outdated", "hits_unknown", "denied", "literals")
+FROM_MEMORY = ("listed", "hits_hosted", "hits_stale", "hits_outdated", "hits_unknown", "denied", "literals")
+"""Stations of the look-up at which nothing is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def sample(figures: Mapping[str, float], latencies: Mapping[str, Latencies], now
             )
             for kind in VerdictKind
         },
-        from_memory=int(repeated + sum(figures[f"lookup.{station}"] for station in _FROM_MEMORY)),
+        from_memory=int(repeated + sum(figures[f"lookup.{station}"] for station in FROM_MEMORY)),
         upstream=int(figures["upstream.udp"] + figures["upstream.tcp"]),
         latencies=tuple(counts),
     )

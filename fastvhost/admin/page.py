@@ -59,7 +59,8 @@ placeholder="example.com"></label> <label><input type="checkbox" name="walk" val
 {_tables(shown)}
 </main>
 <footer><a href="/">This page again</a> · <a href="/metrics">metrics</a> · <a href="/domains">domains</a> ·
-<a href="/sources">sources</a> · <a href="/healthz">healthz</a> · <a href="/readyz">readyz</a></footer>
+<a href="/sources">sources</a> · <a href="/changes">changes</a> ·
+<a href="/healthz">healthz</a> · <a href="/readyz">readyz</a></footer>
 <script>{SCRIPT}</script></body></html>
 """
 

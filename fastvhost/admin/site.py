@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import trio
 
-from fastvhost.admin.answers import json_belief, json_finding, json_talkers
+from fastvhost.admin.answers import json_belief, json_changes, json_finding, json_talkers
 from fastvhost.admin.exposition import CONTENT_TYPE, exposition
 from fastvhost.admin.history import History
 from fastvhost.admin.page import Shown, page
@@ -57,6 +57,7 @@ class Site:
             "/explain": (self._explain, frozenset({"host", "source", "walk"})),
             "/domains": (self._domains, frozenset({"state", "after", "limit"})),
             "/sources": (self._sources, frozenset({"limit"})),
+            "/changes": (self._changes, frozenset()),
         }
 
     async def respond(self, request: HttpRequest) -> HttpResponse:
@@ -168,6 +169,9 @@ class Site:
                 "zones": json_talkers(self._sight.talkers.zones(limit, now)),
             }
         )
+
+    async def _changes(self, _: Mapping[str, str]) -> HttpResponse:
+        return _json({"changes": json_changes(self._sight.recent())})
 
 
 _Page = Callable[[Mapping[str, str]], Awaitable[HttpResponse]]

@@ -12,6 +12,7 @@ from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
     Column,
+    DateTime,
     Double,
     Index,
     Integer,
@@ -22,8 +23,8 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.compiler import compiles
 
 __all__ = [
     "ATTRIBUTE",
@@ -126,7 +127,7 @@ def proxy_tables(proxy: ProxyKind) -> ProxyTables:
         metadata,
         _id(),
         Column("table_name", String(32), nullable=False),
-        Column("table_version", _unsigned(), nullable=False, server_default=text("0")),
+        Column("table_version", _Unsigned(), nullable=False, server_default=text("0")),
         UniqueConstraint("table_name", name="version_table_name_idx"),
         implicit_returning=False,  # older scripts give `version` no id
     )
@@ -141,7 +142,7 @@ def proxy_tables(proxy: ProxyKind) -> ProxyTables:
                 _id(),
                 Column("did", String(64), nullable=False),
                 Column("name", String(32), nullable=False),
-                Column("type", _unsigned(), nullable=False),
+                Column("type", _Unsigned(), nullable=False),
                 Column("value", String(255), nullable=False),
                 _modified("2000-01-01 00:00:01"),
                 Index("domain_attrs_domain_attrs_idx", "did", "name"),
@@ -151,7 +152,7 @@ def proxy_tables(proxy: ProxyKind) -> ProxyTables:
         case "opensips":
             beside = Column("attrs", CHAR(255))
             name = Column("domain", CHAR(64), nullable=False, server_default="")
-            subdomain = Column("accept_subdomain", _unsigned(), nullable=False, server_default=text("0"))
+            subdomain = Column("accept_subdomain", _Unsigned(), nullable=False, server_default=text("0"))
             domain = _domain_table(metadata, name, beside, subdomain, modified="1900-01-01 00:00:01")
             attributes = None
             versions = {"domain": 4}
@@ -181,11 +182,19 @@ def _domain_table(
 
 
 def _id() -> Column[int]:
-    return Column("id", _unsigned(), primary_key=True)
+    return Column("id", _Unsigned(), primary_key=True)
 
 
-def _unsigned() -> TypeEngine[int]:
-    return Integer().with_variant(mysql.INTEGER(unsigned=True), "mysql")
+class _Unsigned(Integer):
+    """An integer, with MySQL and MariaDB an unsigned one.
+
+    Not a variant of SQLAlchemy's own for MySQL: loading that dialect is 10 ms of each start with another.
+    """
+
+
+@compiles(_Unsigned, "mysql")
+def _unsigned_of_mysql(_type: _Unsigned, _compiler: object, **_: object) -> str:
+    return "INTEGER UNSIGNED"
 
 
 class _SqliteTimestamp(sqlite.DATETIME):
@@ -196,7 +205,7 @@ def _modified(default: str) -> Column[object]:
     # Whole seconds, so that its text is the same in all three databases.
     kind = (
         TIMESTAMP()
-        .with_variant(mysql.DATETIME(), "mysql")
+        .with_variant(DateTime(), "mysql")
         .with_variant(_SqliteTimestamp(truncate_microseconds=True), "sqlite")  # type: ignore[no-untyped-call]
     )
     return Column("last_modified", kind, nullable=False, server_default=default)

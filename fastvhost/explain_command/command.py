@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 
 import trio
 
@@ -63,7 +64,7 @@ def explain_belief(
     from fastvhost.explain_command.daemon import ask_daemon, read_answer
 
     is_name = isinstance(parse_host(host), DomainName)  # of others DNS knows nothing
-    text = ask_daemon(server, host, source=source, walk=walk and is_name)
+    text = trio.run(partial(ask_daemon, server, host, source=source, walk=walk and is_name))
     answer = read_answer(text)
     if as_json:
         return answer.kind, text.rstrip("\n")

@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from math import inf
 from typing import Any
 from urllib.parse import urlencode
 
+import trio
+
+from fastvhost.admin_client import NoAdminError, fetch
 from fastvhost.config import Endpoint
 from fastvhost.errors import FastvhostError
 from fastvhost.model import Step, Verdict, VerdictKind
@@ -17,8 +19,6 @@ __all__ = ["Answer", "DaemonError", "RefusedError", "Station", "ask_daemon", "re
 
 _SECONDS = 20.0
 """The admin face gives a page 15 s."""
-
-_MOST_OCTETS = 1 << 20
 
 
 class DaemonError(FastvhostError):
@@ -59,7 +59,7 @@ class Answer:
         return None if verdict is None else verdict.kind
 
 
-def ask_daemon(server: Endpoint, host: str, *, source: str | None, walk: bool) -> str:
+async def ask_daemon(server: Endpoint, host: str, *, source: str | None, walk: bool) -> str:
     """What the admin face at `server` says of `host`, in JSON, were `source` to ask for it.
 
     `walk`: and what DNS says now. Takes 20 seconds at most.
@@ -69,23 +69,19 @@ def ask_daemon(server: Endpoint, host: str, *, source: str | None, walk: bool) -
         RefusedError: it takes no such question.
     """
     asked = {"host": host} | ({"source": source} if source else {}) | ({"walk": "1"} if walk else {})
-    connection = HTTPConnection(server.address, server.port, timeout=_SECONDS)
     try:
-        connection.request("GET", f"/explain?{urlencode(asked, errors='surrogateescape')}")
-        response = connection.getresponse()
-        text = response.read(_MOST_OCTETS).decode(errors="replace")
-    except OSError as error:
-        raise DaemonError(f"no daemon answers at http://{server}: {error.strerror or error}") from error
-    except HTTPException as error:
-        raise DaemonError(f"what answers at http://{server} is no daemon") from error
-    finally:
-        connection.close()
-    if response.status == HTTPStatus.OK:
-        return text
-    said = " ".join(text.split())[:200]
-    if response.status == HTTPStatus.BAD_REQUEST:
-        raise RefusedError(f"the daemon at http://{server} refuses: {said}")
-    raise DaemonError(f"the daemon at http://{server} cannot answer: {response.status} {said}")
+        with trio.fail_after(_SECONDS):
+            answer = await fetch(server, f"/explain?{urlencode(asked, errors='surrogateescape')}")
+    except NoAdminError as error:
+        raise DaemonError(str(error)) from error
+    except trio.TooSlowError as error:
+        raise DaemonError(f"no answer from {server} within {_SECONDS:g} s") from error
+    if answer.status == HTTPStatus.OK:
+        return answer.text
+    said = " ".join(answer.text.split())[:200]
+    if answer.status == HTTPStatus.BAD_REQUEST:
+        raise RefusedError(f"the daemon at {server} refuses: {said}")
+    raise DaemonError(f"the daemon at {server} cannot answer: {answer.status} {said}")
 
 
 def read_answer(text: str) -> Answer:

@@ -1,25 +1,41 @@
 /* The hot path, compiled: datagrams in by recvmmsg, repeated replies out by sendmmsg, many a system call.
  *
- * What is here is what `batch.py` and `entries.py` do in Python, octet for octet; the same tests run on both. No Python in here: plain C and Linux, loaded by ctypes, so that it fits every interpreter.
- * One thread uses one `batch` at a time; a NULL one takes everything and does nothing.
+ * What is here is what `batch.py` and `entries.py` do in Python, octet for octet; the same tests run on both. No
+ * Python in here: plain C and Linux, loaded by ctypes, so that it fits every interpreter.
+ *
+ * The owner, one thread, either takes turns itself (`batch_turn`), or starts a thread of this code that receives and
+ * repeats beside it (`batch_start`), and takes what that leaves (`batch_take`). What is not answered goes through the
+ * queue either way. `lock` is held for a batch's look-ups at most, never over a system call that could wait.
+ * A NULL batch takes everything and does nothing.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 /* `_ABI` in compiled.py says which of these it was written for. */
-enum { ABI = 1 };
+enum { ABI = 2 };
 
 enum {
     BATCH = 64,        /* datagrams of one system call */
     REQUEST = 1024,    /* octets that are read of one; longer ones arrive cut, as with recvfrom */
     REPLY = 1232,      /* octets of the longest reply that is repeated */
     CLIENTS = 8192,    /* places for addresses that may ask; half of them are used at most */
+    QUEUE = 1 << 19,   /* octets of datagrams that wait for the owner: some 5,000 small ones */
     KINDS = 8,
+    BOUNDS = 15,       /* of a histogram of seconds */
     NOWHERE = -1,
 };
 
@@ -40,15 +56,30 @@ typedef struct entry {
     uint8_t octets[]; /* key, then reply */
 } entry;
 
+/* Each is written by one thread and read by any: torn values are all that there is to be afraid of. */
 typedef struct {
-    uint64_t received, sent, receive_errors, send_errors, repeated[KINDS];
+    _Atomic uint64_t received, sent, sent_by_owner, receive_errors, send_errors, send_errors_of_owner, overrun;
+    _Atomic uint64_t repeated[KINDS];
+    _Atomic uint64_t within[KINDS][BOUNDS + 1]; /* repeated beside the owner, by how long their batch took */
+    _Atomic double seconds[KINDS];              /* of all of these together */
 } counters;
+
+static inline void add(_Atomic uint64_t *counter, uint64_t more) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
+/* A datagram in the queue, its octets behind it; the next one starts at a multiple of 8. */
+typedef struct {
+    uint32_t length, name_length; /* a length of WRAP: the next one is at the queue's start */
+    struct sockaddr_in6 name;
+} waiting;
+
+enum { WRAP = UINT16_MAX, OWN_TURNS = -1 };
 
 /* The head of it is read by compiled.py. */
 typedef struct {
     counters counts;
-    int32_t left[BATCH]; /* the slots that this code did not answer, by number */
-    uint32_t lengths[BATCH];
+    uint32_t lengths[BATCH]; /* what the owner took last */
     uint32_t name_lengths[BATCH];
     struct sockaddr_in6 names[BATCH];
     uint8_t requests[BATCH][REQUEST];
@@ -56,14 +87,30 @@ typedef struct {
     int fd;
     uint32_t id_at; /* where the two octets of the id stand */
     uint64_t seed[2];
+
+    pthread_mutex_t lock; /* of the table, the clients and the queue */
     uint32_t mask, entries;
     entry **chains, **by_number;
     address clients[CLIENTS];
     uint32_t clients_taken;
     address last_client;
-    struct mmsghdr in[BATCH], out[BATCH];
-    struct iovec in_vectors[BATCH], out_vectors[BATCH];
-    uint8_t replies[BATCH][REPLY];
+    uint32_t first, end, queued; /* where the oldest datagram is, where the next one goes, how many there are */
+    _Alignas(8) uint8_t queue[QUEUE];
+
+    int ready, stop; /* eventfds: there is something to take; the thread is to end. OWN_TURNS: it does not run */
+    _Atomic int stopping;
+    pthread_t thread;
+    double bounds[BOUNDS];
+    double ahead; /* seconds from CLOCK_MONOTONIC to the owner's clock */
+
+    struct { /* of the batch that is received and answered */
+        struct mmsghdr in[BATCH], out[BATCH];
+        struct iovec in_vectors[BATCH], out_vectors[BATCH];
+        struct sockaddr_in6 names[BATCH];
+        uint8_t requests[BATCH][REQUEST];
+        uint8_t replies[BATCH][REPLY];
+        uint32_t repeated[KINDS];
+    } turn;
 } batch;
 
 /* SipHash-1-3 (Aumasson and Bernstein, 2012): whoever chooses the names must not choose the chains. */
@@ -119,7 +166,7 @@ static address *client_place(batch *self, const address *client) {
 
 static int may_ask(batch *self, uint32_t slot) {
     address client = {0};
-    if (!read_address(&self->names[slot], self->name_lengths[slot], &client)) return 0;
+    if (!read_address(&self->turn.names[slot], self->turn.in[slot].msg_hdr.msg_namelen, &client)) return 0;
     if (!memcmp(&client, &self->last_client, sizeof client)) return 1;
     if (!client_place(self, &client)->taken) return 0;
     self->last_client = client;
@@ -136,8 +183,8 @@ static entry **link_to(batch *self, uint64_t hash, const uint8_t *key, size_t oc
 
 /* Write the repeated reply to the request in `slot`; return its octets, or 0 where there is none. */
 static uint32_t write_repeated(batch *self, uint32_t slot, double now, uint8_t *reply) {
-    const uint8_t *request = self->requests[slot];
-    uint32_t id_at = self->id_at, length = self->lengths[slot];
+    const uint8_t *request = self->turn.requests[slot];
+    uint32_t id_at = self->id_at, length = self->turn.in[slot].msg_len;
     uint8_t key[REQUEST];
     if (length < id_at + 2) return 0;
     memcpy(key, request, id_at);
@@ -151,30 +198,177 @@ static uint32_t write_repeated(batch *self, uint32_t slot, double now, uint8_t *
         uint32_t ttl = htonl(left > 0 ? (uint32_t)left : 0);
         for (int i = 0; i < 2 && found->ttl_at[i]; i++) memcpy(reply + found->ttl_at[i], &ttl, 4);
     }
-    self->counts.repeated[found->kind]++;
+    self->turn.repeated[found->kind]++;
     return found->reply_octets;
 }
 
 static void send_all(batch *self, uint32_t count) {
     for (uint32_t done = 0; done < count;) {
-        int sent = sendmmsg(self->fd, self->out + done, count - done, MSG_DONTWAIT);
+        int sent = sendmmsg(self->fd, self->turn.out + done, count - done, MSG_DONTWAIT);
         if (sent > 0) {
-            self->counts.sent += sent;
+            add(&self->counts.sent, sent);
             done += sent;
         } else if (errno != EINTR) { /* one that cannot be sent harms no other */
-            self->counts.send_errors++;
+            add(&self->counts.send_errors, 1);
             done++;
         }
     }
 }
 
+static uint32_t room_of(uint32_t length) { return (sizeof(waiting) + length + 7) & ~7u; }
+
+/* Leave the request in `slot` to the owner, unless too many wait for him already. */
+static void leave(batch *self, uint32_t slot) {
+    const struct mmsghdr *message = &self->turn.in[slot];
+    uint32_t octets = room_of(message->msg_len), at = self->end;
+    int wrapped = self->queued && self->first >= at;
+    uint32_t room = wrapped ? self->first - at : QUEUE - at;
+    if (room < octets && !wrapped) { /* go on at the start */
+        if (room >= sizeof(waiting)) ((waiting *)(self->queue + at))->length = WRAP;
+        at = 0, room = self->first;
+    }
+    if (room < octets) {
+        add(&self->counts.overrun, 1);
+        return;
+    }
+    waiting *it = (waiting *)(self->queue + at);
+    it->length = message->msg_len, it->name_length = message->msg_hdr.msg_namelen;
+    it->name = self->turn.names[slot];
+    memcpy(it + 1, self->turn.requests[slot], it->length);
+    self->end = at + octets;
+    self->queued++;
+}
+
+/* Receive a batch, repeat what can be, and leave the rest. Returns how many were received; -1: none could be. */
+static int receive(batch *self, double now) {
+    uint32_t out = 0, queued;
+    for (int i = 0; i < BATCH; i++) {
+        self->turn.in_vectors[i] = (struct iovec){self->turn.requests[i], REQUEST};
+        self->turn.in[i].msg_hdr = (struct msghdr){.msg_name = &self->turn.names[i],
+                                                   .msg_namelen = sizeof self->turn.names[i],
+                                                   .msg_iov = &self->turn.in_vectors[i],
+                                                   .msg_iovlen = 1};
+    }
+    int received = recvmmsg(self->fd, self->turn.in, BATCH, MSG_DONTWAIT, NULL);
+    if (received < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) add(&self->counts.receive_errors, 1);
+        return -1;
+    }
+    add(&self->counts.received, received);
+    memset(self->turn.repeated, 0, sizeof self->turn.repeated);
+    pthread_mutex_lock(&self->lock);
+    queued = self->queued;
+    for (int slot = 0; slot < received; slot++) {
+        uint32_t octets = may_ask(self, slot) ? write_repeated(self, slot, now, self->turn.replies[out]) : 0;
+        if (!octets) {
+            leave(self, slot);
+            continue;
+        }
+        self->turn.out_vectors[out] = (struct iovec){self->turn.replies[out], octets};
+        self->turn.out[out].msg_hdr = (struct msghdr){.msg_name = &self->turn.names[slot],
+                                                      .msg_namelen = self->turn.in[slot].msg_hdr.msg_namelen,
+                                                      .msg_iov = &self->turn.out_vectors[out],
+                                                      .msg_iovlen = 1};
+        out++;
+    }
+    if (self->ready != OWN_TURNS && !queued && self->queued) eventfd_write(self->ready, 1);
+    pthread_mutex_unlock(&self->lock);
+    send_all(self, out);
+    for (int kind = 0; kind < KINDS; kind++)
+        if (self->turn.repeated[kind]) add(&self->counts.repeated[kind], self->turn.repeated[kind]);
+    return received;
+}
+
+static double monotonic(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec + now.tv_nsec * 1e-9;
+}
+
+static void note_times(batch *self, double seconds) {
+    int within = 0;
+    while (within < BOUNDS && seconds > self->bounds[within]) within++;
+    for (int kind = 0; kind < KINDS; kind++) {
+        uint32_t count = self->turn.repeated[kind];
+        if (!count) continue;
+        add(&self->counts.within[kind][within], count);
+        _Atomic double *all = &self->counts.seconds[kind];
+        atomic_store_explicit(all, atomic_load_explicit(all, memory_order_relaxed) + seconds * count,
+                              memory_order_relaxed);
+    }
+}
+
+/* Have the kernel run this thread, which seldom has much to do, as soon as there is something, also where the
+ * interpreter is busy on the same core: by a short slice, which Linux 6.12 and later look at (sched(7)). */
+static void ask_for_short_slices(void) {
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t slice, deadline, period; /* ns */
+    } attributes = {0};
+    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) || attributes.policy != SCHED_OTHER) return;
+    attributes.slice = 100 * 1000;
+    syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+static void *serve(void *argument) {
+    batch *self = argument;
+    ask_for_short_slices();
+    struct pollfd either[2] = {{.fd = self->fd, .events = POLLIN}, {.fd = self->stop, .events = POLLIN}};
+    while (!atomic_load(&self->stopping)) {
+        double began = monotonic();
+        int received = receive(self, began + self->ahead);
+        if (received > 0) note_times(self, monotonic() - began);
+        if (received < BATCH) poll(either, 2, -1);
+    }
+    return NULL;
+}
+
 int32_t batch_abi(void) { return ABI; }
+
+/* End the thread; what it left can still be taken. */
+void batch_stop(batch *self) {
+    if (!self || self->ready == OWN_TURNS) return;
+    atomic_store(&self->stopping, 1);
+    eventfd_write(self->stop, 1);
+    pthread_join(self->thread, NULL);
+    close(self->ready), close(self->stop);
+    self->ready = self->stop = OWN_TURNS;
+    atomic_store(&self->stopping, 0);
+}
+
+/* Have a thread receive and repeat, whose replies are timed by BOUNDS `bounds` in seconds; `now` is the owner's
+ * clock, which runs like CLOCK_MONOTONIC. Returns a descriptor that is readable while there is something to
+ * take; -1: no thread could be had. */
+int32_t batch_start(batch *self, double now, const double *bounds) {
+    sigset_t all, before;
+    if (!self || self->ready != OWN_TURNS) return -1;
+    self->ahead = now - monotonic();
+    memcpy(self->bounds, bounds, sizeof self->bounds);
+    self->ready = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), self->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sigfillset(&all); /* signals are the owner's */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = self->ready < 0 || self->stop < 0 || pthread_create(&self->thread, NULL, serve, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        if (self->ready >= 0) close(self->ready);
+        if (self->stop >= 0) close(self->stop);
+        self->ready = self->stop = OWN_TURNS;
+        return -1;
+    }
+    pthread_setname_np(self->thread, "repeat");
+    return self->ready;
+}
 
 void batch_close(batch *self) {
     if (!self) return;
+    batch_stop(self);
     for (uint32_t number = 0; self->by_number && number < self->entries; number++) free(self->by_number[number]);
     free(self->by_number);
     free(self->chains);
+    pthread_mutex_destroy(&self->lock);
     free(self);
 }
 
@@ -184,6 +378,8 @@ batch *batch_open(int fd, uint32_t id_at, uint32_t entries, uint64_t seed0, uint
     if (!self) return NULL;
     uint32_t chains = 1;
     while (chains < entries) chains *= 2;
+    pthread_mutex_init(&self->lock, NULL);
+    self->ready = self->stop = OWN_TURNS;
     self->fd = fd, self->id_at = id_at, self->mask = chains - 1, self->entries = entries;
     self->seed[0] = seed0, self->seed[1] = seed1;
     self->chains = calloc(chains, sizeof *self->chains);
@@ -195,93 +391,96 @@ batch *batch_open(int fd, uint32_t id_at, uint32_t entries, uint64_t seed0, uint
     return self;
 }
 
-/* Receive a batch and answer what can be repeated; the rest stays for the caller until the next turn.
- * Returns how many were received; -1 when none could be. `*count` are left, in the order they came. */
-int32_t batch_turn(batch *self, double now, int32_t *count) {
-    uint32_t out = 0;
-    *count = 0;
-    if (!self) return -1;
-    for (int i = 0; i < BATCH; i++) {
-        self->in_vectors[i] = (struct iovec){self->requests[i], REQUEST};
-        self->in[i].msg_hdr = (struct msghdr){.msg_name = &self->names[i],
-                                              .msg_namelen = sizeof self->names[i],
-                                              .msg_iov = &self->in_vectors[i],
-                                              .msg_iovlen = 1};
+/* Take what was left, in the order it came, at most BATCH; it is there until the next take. */
+int32_t batch_take(batch *self) {
+    int32_t count = 0;
+    if (!self) return 0;
+    pthread_mutex_lock(&self->lock);
+    for (; self->queued && count < BATCH; count++, self->queued--) {
+        if (QUEUE - self->first < sizeof(waiting) || ((waiting *)(self->queue + self->first))->length == WRAP)
+            self->first = 0;
+        const waiting *it = (waiting *)(self->queue + self->first);
+        self->lengths[count] = it->length, self->name_lengths[count] = it->name_length;
+        self->names[count] = it->name;
+        memcpy(self->requests[count], it + 1, it->length);
+        self->first += room_of(it->length);
     }
-    int received = recvmmsg(self->fd, self->in, BATCH, MSG_DONTWAIT, NULL);
-    if (received < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) self->counts.receive_errors++;
-        return -1;
+    if (!self->queued) {
+        self->first = self->end = 0;
+        eventfd_t none;
+        if (self->ready != OWN_TURNS) eventfd_read(self->ready, &none);
     }
-    self->counts.received += received;
-    for (int slot = 0; slot < received; slot++) {
-        self->lengths[slot] = self->in[slot].msg_len;
-        self->name_lengths[slot] = self->in[slot].msg_hdr.msg_namelen;
-        uint32_t octets = may_ask(self, slot) ? write_repeated(self, slot, now, self->replies[out]) : 0;
-        if (!octets) {
-            self->left[(*count)++] = slot;
-            continue;
-        }
-        self->out_vectors[out] = (struct iovec){self->replies[out], octets};
-        self->out[out].msg_hdr = (struct msghdr){.msg_name = &self->names[slot],
-                                                 .msg_namelen = self->name_lengths[slot],
-                                                 .msg_iov = &self->out_vectors[out],
-                                                 .msg_iovlen = 1};
-        out++;
-    }
-    send_all(self, out);
-    return received;
+    pthread_mutex_unlock(&self->lock);
+    return count;
 }
+
+/* Receive a batch and repeat what can be, in the owner's thread. Returns how many were received; -1: none could be. */
+int32_t batch_turn(batch *self, double now) { return self ? receive(self, now) : -1; }
 
 void batch_send(batch *self, const uint8_t *octets, uint32_t length, const void *name, uint32_t name_length) {
     if (!self) return;
     ssize_t sent;
     do sent = sendto(self->fd, octets, length, MSG_DONTWAIT, name, name_length);
     while (sent < 0 && errno == EINTR);
-    if (sent < 0) self->counts.send_errors++;
-    else self->counts.sent++;
+    add(sent < 0 ? &self->counts.send_errors_of_owner : &self->counts.sent_by_owner, 1);
 }
 
-void batch_forget_allowed(batch *self) {
-    if (!self) return;
+static void forget_allowed(batch *self) {
     memset(self->clients, 0, sizeof self->clients);
     memset(&self->last_client, 0, sizeof self->last_client);
     self->clients_taken = 0;
 }
 
+void batch_forget_allowed(batch *self) {
+    if (!self) return;
+    pthread_mutex_lock(&self->lock);
+    forget_allowed(self);
+    pthread_mutex_unlock(&self->lock);
+}
+
 /* Let the address of a client ask; all others are forgotten first when there are too many. */
 void batch_allow(batch *self, const struct sockaddr_in6 *name, uint32_t name_length) {
-    if (!self) return;
     address client = {0}, *place;
-    if (!read_address(name, name_length, &client)) return;
-    if (self->clients_taken >= CLIENTS / 2) batch_forget_allowed(self);
+    if (!self || !read_address(name, name_length, &client)) return;
+    pthread_mutex_lock(&self->lock);
+    if (self->clients_taken >= CLIENTS / 2) forget_allowed(self);
     place = client_place(self, &client);
     if (!place->taken) self->clients_taken++;
     *place = client;
+    pthread_mutex_unlock(&self->lock);
 }
 
-/* The number of the entry with this key; NOWHERE without one. */
+/* The number of the entry with this key; NOWHERE without one. The owner alone changes the table, so that it may
+ * look without the lock. */
 int32_t batch_find(batch *self, const uint8_t *key, uint32_t octets) {
     if (!self) return NOWHERE;
     const entry *found = *link_to(self, siphash(self->seed, key, octets), key, octets);
     return found ? found->number : NOWHERE;
 }
 
-void batch_drop(batch *self, int32_t number) {
-    if (!self) return;
-    if (number < 0 || (uint32_t)number >= self->entries) return;
+/* Take the entry out of the place `number`, for its user to free. */
+static entry *taken_out(batch *self, int32_t number) {
     entry *gone = self->by_number[number];
-    if (!gone) return;
-    *link_to(self, gone->hash, gone->octets, gone->key_octets) = gone->next;
+    if (gone) *link_to(self, gone->hash, gone->octets, gone->key_octets) = gone->next;
     self->by_number[number] = NULL;
+    return gone;
+}
+
+void batch_drop(batch *self, int32_t number) {
+    if (!self || number < 0 || (uint32_t)number >= self->entries) return;
+    pthread_mutex_lock(&self->lock);
+    entry *gone = taken_out(self, number);
+    pthread_mutex_unlock(&self->lock);
     free(gone);
 }
 
 void batch_clear(batch *self) {
     if (!self) return;
+    pthread_mutex_lock(&self->lock);
     for (uint32_t number = 0; number < self->entries; number++) free(self->by_number[number]);
     memset(self->by_number, 0, self->entries * sizeof *self->by_number);
     memset(self->chains, 0, (self->mask + 1) * sizeof *self->chains);
+    pthread_mutex_unlock(&self->lock);
 }
 
 /* Repeat a reply from now on, in the place `number`, which is dropped first. No other entry has this key.
@@ -308,8 +507,10 @@ int32_t batch_put(batch *self, int32_t number, const uint8_t *key, uint32_t key_
                     .kind = kind};
     memcpy(made->octets, key, key_octets);
     memcpy(made->octets + key_octets, reply, reply_octets);
+    pthread_mutex_lock(&self->lock);
     made->next = self->chains[made->hash & self->mask];
     self->chains[made->hash & self->mask] = made;
     self->by_number[number] = made;
+    pthread_mutex_unlock(&self->lock);
     return 1;
 }

@@ -4,15 +4,17 @@ What a batch is, and its form for every platform: one system call a datagram.
 """
 
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, ClassVar, Protocol
 
 from fastvhost.faces.entries import Entries, PythonEntries
+from fastvhost.faces.latency import Histogram
 from fastvhost.host import Address
 from fastvhost.model import VerdictKind
 
-__all__ = ["BATCH", "MAX_DATAGRAM", "Batch", "Client", "DatagramCounters", "PlainBatch"]
+__all__ = ["BATCH", "MAX_DATAGRAM", "Batch", "Client", "DatagramCounters", "InTurns", "PlainBatch"]
 
 Client = Any
 """Who sent a datagram, in the form of the batch that received it: only that batch looks into it."""
@@ -32,6 +34,8 @@ class DatagramCounters:
     sent: int = 0
     receive_errors: int = 0
     send_errors: int = 0
+    overrun: int = 0
+    """Received, and thrown away because too many waited for somebody to look at them."""
 
 
 class Batch(Protocol):
@@ -39,12 +43,22 @@ class Batch(Protocol):
 
     form: ClassVar[str]
     """What it is called in the log."""
+    readable: int
+    """A descriptor that is readable while there is something for a turn to take."""
     full: bool
     """Whether the last turn was a whole batch, so that more may be waiting."""
 
     @property
     def entries(self) -> Entries:
         """The replies that are repeated, to clients that were allowed."""
+        ...
+
+    def start(self, now: float) -> None:
+        """Called once, before the turns of an event loop, which a form may do much of the work beside."""
+        ...
+
+    def stop(self) -> list[tuple[bytes, Client]]:
+        """Receive nothing more; return what was received and no turn has taken. `send` still does."""
         ...
 
     def turn(self, now: float) -> list[tuple[bytes, Client]]:
@@ -75,8 +89,12 @@ class Batch(Protocol):
         """As they are now."""
         ...
 
-    def repeats(self) -> list[int]:
-        """How many replies were repeated, by the number of their kind."""
+    def repeats(self) -> Sequence[int]:
+        """How many replies turns have repeated, by the number of their kind."""
+        ...
+
+    def times(self) -> Mapping[VerdictKind, Histogram]:
+        """Replies that were repeated beside the turns, by how long that took."""
         ...
 
     def repeated(self, kind: VerdictKind) -> int:
@@ -88,7 +106,22 @@ class Batch(Protocol):
         ...
 
 
-class PlainBatch:
+class InTurns:
+    """What goes for every batch that does nothing beside its turns."""
+
+    def start(self, now: float) -> None:
+        """See `Batch`."""
+
+    def stop(self) -> list[tuple[bytes, Client]]:
+        """See `Batch`."""
+        return []
+
+    def times(self) -> Mapping[VerdictKind, Histogram]:
+        """See `Batch`."""
+        return {}
+
+
+class PlainBatch(InTurns):
     """One system call a datagram."""
 
     form: ClassVar = "plain"
@@ -98,6 +131,7 @@ class PlainBatch:
         self._allowed: set[str] = set()
         self._counters = DatagramCounters()
         self.entries = PythonEntries(id_at, places)
+        self.readable = sock.fileno()
         self.full = False
 
     def turn(self, now: float) -> list[tuple[bytes, Client]]:
@@ -150,7 +184,7 @@ class PlainBatch:
         """See `Batch`."""
         return self._counters
 
-    def repeats(self) -> list[int]:
+    def repeats(self) -> Sequence[int]:
         """See `Batch`."""
         return list(self.entries.repeats)
 

@@ -1,4 +1,7 @@
-"""A batch in compiled code, `batch.c`, where the installation could compile it.
+"""Batches in compiled code, `batch.c`, where the installation could compile it.
+
+`Repeater` has a thread of that code receive and repeat, which the interpreter never holds up: whatever it is
+busy with, known hosts are answered. `CompiledBatch` takes turns in the caller's thread, as others do.
 
 `python tools/compile_batch.py` compiles it beside this file; building a wheel does the same.
 """
@@ -6,27 +9,31 @@
 import ctypes
 import secrets
 import socket
+from collections.abc import Mapping, Sequence
 from ctypes import c_double, c_int32, c_uint32, c_uint64, c_void_p
 from ipaddress import ip_address
 from pathlib import Path
 from typing import ClassVar
 
-from fastvhost.faces.batch import BATCH, Client, DatagramCounters
+from fastvhost.faces.batch import BATCH, Client, DatagramCounters, InTurns
 from fastvhost.faces.entries import Repeated
+from fastvhost.faces.latency import BOUNDS, Histogram
 from fastvhost.faces.mmsg import ADDRESS
 from fastvhost.faces.mmsg_batch import address_octets
 from fastvhost.host import Address
 from fastvhost.model import VerdictKind
 
-__all__ = ["LIBRARY", "CompiledBatch", "NotCompiledError"]
+__all__ = ["LIBRARY", "CompiledBatch", "NotCompiledError", "Repeater"]
 
 LIBRARY = Path(__file__).with_name("libbatch.so")
 
-_ABI = 1
+_ABI = 2
 """Which `batch.c` this was written for."""
 
 _REQUEST = 1024
 _KINDS = 8
+_REQUESTS = range(0, BATCH * _REQUEST, _REQUEST)
+_NAMES = range(0, BATCH * ADDRESS, ADDRESS)
 
 
 class NotCompiledError(Exception):
@@ -37,18 +44,22 @@ class _Counters(ctypes.Structure):
     _fields_ = (
         ("received", c_uint64),
         ("sent", c_uint64),
+        ("sent_by_owner", c_uint64),
         ("receive_errors", c_uint64),
         ("send_errors", c_uint64),
+        ("send_errors_of_owner", c_uint64),
+        ("overrun", c_uint64),
         ("repeated", c_uint64 * _KINDS),
+        ("within", (c_uint64 * (len(BOUNDS) + 1)) * _KINDS),
+        ("seconds", c_double * _KINDS),
     )
 
 
 class _Head(ctypes.Structure):
-    """The part of `batch` that is shared: what was left by the last turn."""
+    """The part of `batch` that is shared: counters, and what was taken last."""
 
     _fields_ = (
         ("counters", _Counters),
-        ("left", c_int32 * BATCH),
         ("lengths", c_uint32 * BATCH),
         ("name_lengths", c_uint32 * BATCH),
         ("names", (ctypes.c_uint8 * ADDRESS) * BATCH),
@@ -62,7 +73,10 @@ _SIGNATURES = {
     "batch_abi": (c_int32, ()),
     "batch_open": (c_void_p, (c_int32, c_uint32, c_uint32, c_uint64, c_uint64)),
     "batch_close": (None, (c_void_p,)),
-    "batch_turn": (c_int32, (c_void_p, c_double, c_void_p)),
+    "batch_turn": (c_int32, (c_void_p, c_double)),
+    "batch_take": (c_int32, (c_void_p,)),
+    "batch_start": (c_int32, (c_void_p, c_double, ctypes.POINTER(c_double))),
+    "batch_stop": (None, (c_void_p,)),
     "batch_send": (None, (c_void_p, ctypes.c_char_p, c_uint32, ctypes.c_char_p, c_uint32)),
     "batch_allow": (None, (c_void_p, ctypes.c_char_p, c_uint32)),
     "batch_forget_allowed": (None, (c_void_p,)),
@@ -90,7 +104,7 @@ def _library() -> ctypes.PyDLL:
     return library
 
 
-class CompiledBatch:
+class CompiledBatch(InTurns):
     """See `fastvhost.faces.batch.Batch`.
 
     Raises:
@@ -111,8 +125,7 @@ class CompiledBatch:
         self._names = octets[_Head.names.offset :]
         repeats = octets[_Counters.repeated.offset :][: _Counters.repeated.size]
         self._repeats = repeats.cast("Q")  # read in every turn: attributes of ctypes cost ten times as much
-        self._left = c_int32()
-        self._left_at = ctypes.addressof(self._left)
+        self.readable = sock.fileno()
         self.full = False
 
     @property
@@ -122,18 +135,20 @@ class CompiledBatch:
 
     def turn(self, now: float) -> list[tuple[bytes, Client]]:
         """See `Batch`."""
-        self.full = self._library.batch_turn(self._batch, now, self._left_at) == BATCH
-        count = self._left.value
+        self.full = self._library.batch_turn(self._batch, now) == BATCH
+        return self._take()
+
+    def _take(self) -> list[tuple[bytes, Client]]:
+        count = self._library.batch_take(self._batch)
         if not count:
             return []
         head, requests, names = self._head, self._requests, self._names
-        lengths, name_lengths = head.lengths, head.name_lengths
+        lengths, name_lengths = head.lengths[:count], head.name_lengths[:count]
         return [
-            (
-                bytes(requests[slot * _REQUEST : slot * _REQUEST + lengths[slot]]),
-                bytes(names[slot * ADDRESS : slot * ADDRESS + name_lengths[slot]]),
+            (bytes(requests[request : request + length]), bytes(names[name : name + name_length]))
+            for request, length, name, name_length in zip(
+                _REQUESTS, lengths, _NAMES, name_lengths, strict=False
             )
-            for slot in head.left[:count]
         ]
 
     def send(self, octets: bytes, client: Client) -> None:
@@ -161,12 +176,13 @@ class CompiledBatch:
         counts = self._head.counters
         return DatagramCounters(
             received=counts.received,
-            sent=counts.sent,
+            sent=counts.sent + counts.sent_by_owner,
             receive_errors=counts.receive_errors,
-            send_errors=counts.send_errors,
+            send_errors=counts.send_errors + counts.send_errors_of_owner,
+            overrun=counts.overrun,
         )
 
-    def repeats(self) -> list[int]:
+    def repeats(self) -> Sequence[int]:
         """See `Batch`."""
         return self._repeats.tolist()
 
@@ -209,6 +225,52 @@ class CompiledBatch:
         """See `Batch`. What comes after is of no effect."""
         batch, self._batch = self._batch, None
         if batch:
+            self._library.batch_stop(batch)
             self._head = _Head.from_buffer_copy(self._head)
             self._repeats = memoryview(self._repeats.tobytes()).cast("Q")
             self._library.batch_close(batch)
+
+
+class Repeater(CompiledBatch):
+    """Replies are repeated by a thread of its own from `start` on, and what it leaves is taken in turns.
+
+    At most 512 KiB of datagrams wait to be taken; what comes then is an overrun. The thread has a clock of
+    its own, which runs like that of the event loop.
+    """
+
+    _runs = False
+
+    def start(self, now: float) -> None:
+        """See `Batch`. Where no thread can be had, turns go on as without."""
+        readable = self._library.batch_start(self._batch, now, (c_double * len(BOUNDS))(*BOUNDS))
+        if readable >= 0:
+            self.readable = readable
+            self._runs = True
+
+    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+        """See `Batch`."""
+        if not self._runs:
+            return super().turn(now)
+        rest = self._take()
+        self.full = len(rest) == BATCH
+        return rest
+
+    def repeats(self) -> Sequence[int]:
+        """See `Batch`."""
+        return () if self._runs else super().repeats()
+
+    def stop(self) -> list[tuple[bytes, Client]]:
+        """See `Batch`."""
+        self._library.batch_stop(self._batch)
+        rest: list[tuple[bytes, Client]] = []
+        while taken := self._take():
+            rest += taken
+        return rest
+
+    def times(self) -> Mapping[VerdictKind, Histogram]:
+        """See `Batch`."""
+        counts = self._head.counters
+        return {
+            kind: Histogram(counts=tuple(counts.within[kind]), total=counts.seconds[kind])
+            for kind in VerdictKind
+        }

@@ -20,14 +20,11 @@ import trio
 from fastvhost.config import Endpoint, Network
 from fastvhost.faces.allowed import is_allowed
 from fastvhost.faces.http_message import HttpRequest, HttpResponse, read_request, refusal
-from fastvhost.faces.tcp import accept
+from fastvhost.faces.tcp import MOST_HTTP_CONNECTIONS, accept
 
-__all__ = ["MOST_HTTP_CONNECTIONS", "HttpCounters", "HttpLoop"]
+__all__ = ["HttpCounters", "HttpLoop"]
 
 _log = logging.getLogger(__name__)
-
-MOST_HTTP_CONNECTIONS = 32
-"""A browser opens six."""
 
 _MOST_HEAD = 8_192
 """Octets of a request's line and header fields."""

@@ -4,8 +4,9 @@ A reply that somebody looked at is one observation. Those repeated from the tabl
 together: each took the turn, which one look at the clock measures for all of them.
 """
 
+import operator
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastvhost.model import VerdictKind
@@ -28,6 +29,13 @@ class Histogram:
     total: float
     """Seconds of all of them together."""
 
+    def __add__(self, other: "Histogram") -> "Histogram":
+        counts = tuple(map(operator.add, self.counts, other.counts))
+        return Histogram(counts=counts, total=self.total + other.total)
+
+
+_NONE = Histogram(counts=(0,) * (len(BOUNDS) + 1), total=0.0)
+
 
 class Latencies:
     """The replies of one face, from the receipt of a request by the daemon to its reply.
@@ -35,12 +43,17 @@ class Latencies:
     What a datagram waits in the socket's buffer before is not seen. 0.4 us an observation, 2 us a turn.
     """
 
-    __slots__ = ("_counts", "_repeated", "_totals")
+    __slots__ = ("_beside", "_counts", "_repeated", "_totals")
 
     def __init__(self) -> None:
         self._counts = [[0] * (len(BOUNDS) + 1) for _ in range(_KINDS)]
         self._totals = [0.0] * _KINDS
         self._repeated: Sequence[int] = [0] * _KINDS
+        self._beside: Callable[[], Mapping[VerdictKind, Histogram]] = dict
+
+    def add(self, beside: Callable[[], Mapping[VerdictKind, Histogram]]) -> None:
+        """Count in, whenever somebody looks, what `beside` has timed itself."""
+        self._beside = beside
 
     def observe(self, kind: VerdictKind, seconds: float, count: int = 1) -> None:
         """`count` replies took `seconds` each."""
@@ -61,7 +74,9 @@ class Latencies:
 
     def histograms(self) -> Mapping[VerdictKind, Histogram]:
         """As they are now."""
+        beside = self._beside()
         return {
             kind: Histogram(counts=tuple(self._counts[kind]), total=self._totals[kind])
+            + beside.get(kind, _NONE)
             for kind in VerdictKind
         }

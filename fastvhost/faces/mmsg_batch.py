@@ -1,11 +1,12 @@
 """A batch by recvmmsg and sendmmsg: one system call in, one out."""
 
 import socket
+from collections.abc import Sequence
 from ipaddress import ip_address
 from struct import Struct
 from typing import ClassVar
 
-from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Client, DatagramCounters
+from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Client, DatagramCounters, InTurns
 from fastvhost.faces.entries import MAX_REPLY, PythonEntries
 from fastvhost.faces.mmsg import ADDRESS, Messages, SystemCalls
 from fastvhost.host import Address
@@ -38,7 +39,7 @@ def socket_name(client: bytes) -> tuple[str, int] | tuple[str, int, int, int]:
     return socket.inet_ntop(socket.AF_INET6, octets), port, 0, scope
 
 
-class MmsgBatch:
+class MmsgBatch(InTurns):
     """See `fastvhost.faces.batch.Batch`.
 
     Raises:
@@ -54,6 +55,7 @@ class MmsgBatch:
         self._allowed: set[bytes] = set()
         self._counters = DatagramCounters()
         self.entries = PythonEntries(id_at, places)
+        self.readable = self._fd
         self.full = False
         self._requests = bytearray(BATCH * MAX_DATAGRAM)
         self._clients = bytearray(BATCH * ADDRESS)
@@ -150,7 +152,7 @@ class MmsgBatch:
         """See `Batch`."""
         return self._counters
 
-    def repeats(self) -> list[int]:
+    def repeats(self) -> Sequence[int]:
         """See `Batch`."""
         return list(self.entries.repeats)
 

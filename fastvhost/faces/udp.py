@@ -17,7 +17,7 @@ from fastvhost.config import Endpoint, Network
 from fastvhost.errors import ListenError
 from fastvhost.faces.allowed import is_allowed
 from fastvhost.faces.batch import Batch, Client, PlainBatch
-from fastvhost.faces.compiled import CompiledBatch, NotCompiledError
+from fastvhost.faces.compiled import NotCompiledError, Repeater
 from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.latency import Latencies
 from fastvhost.faces.mmsg_batch import MmsgBatch
@@ -86,7 +86,7 @@ def _enlarge_receive_buffer(sock: socket.socket) -> None:
 
 def open_batch(sock: socket.socket, id_at: int) -> Batch:
     """The fastest batch that this installation and platform have."""
-    for kind in (CompiledBatch, MmsgBatch):
+    for kind in (Repeater, MmsgBatch):
         try:
             return kind(sock, id_at, PLACES)
         except (NotCompiledError, AttributeError):
@@ -118,6 +118,7 @@ class DatagramLoop:
         self._batch = batch(sock, id_at)
         self._id_at = id_at
         self._latencies = latencies or Latencies()
+        self._latencies.add(self._batch.times)
         self._allowed_before: set[str | bytes] = set()
         self._not_allowed = 0
         self._table = ReplyTable(self._batch.entries)
@@ -164,27 +165,37 @@ class DatagramLoop:
 
     async def serve(self) -> NoReturn:
         """Receive and answer until cancelled. An error on one datagram ends nothing."""
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            self._take_turns()
+        batch = self._batch
+        batch.start(trio.current_time())
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(batch.readable)
+                self._take_turns()
+        finally:
+            self._look_at(batch.stop(), trio.current_time())
 
     def _take_turns(self) -> None:
-        batch, answer = self._batch, self._answer
+        batch = self._batch
         unrepeated = 0
         for _ in range(_MOST_TURNS):
             now = trio.current_time()
             rest = batch.turn(now)
             self._latencies.observe_turn(batch.repeats(), trio.current_time() - now)
-            for octets, client in rest:
-                if batch.host(client) not in self._allowed_before and not self._allows(client):
-                    self._not_allowed += 1
-                    continue
-                reply = answer(octets, client, now)
-                if reply is not None:
-                    batch.send(reply, client)
+            self._look_at(rest, now)
             unrepeated += len(rest)
             if not batch.full or unrepeated >= _MOST_UNREPEATED:
                 break
+
+    def _look_at(self, requests: Sequence[tuple[bytes, Client]], now: float) -> None:
+        """Answer what cannot be repeated."""
+        batch, answer = self._batch, self._answer
+        for octets, client in requests:
+            if batch.host(client) not in self._allowed_before and not self._allows(client):
+                self._not_allowed += 1
+                continue
+            reply = answer(octets, client, now)
+            if reply is not None:
+                batch.send(reply, client)
 
     def send(self, octets: bytes, client: Client) -> None:
         """Send now or not at all: a full buffer or an unreachable client must hold up nobody else."""

@@ -7,6 +7,7 @@ _fastvhost() {
             " serve") command="/serve" ;;
             " reload") command="/reload" ;;
             " query") command="/query" ;;
+            " top") command="/top" ;;
             " explain") command="/explain" ;;
             " check-config") command="/check-config" ;;
             " domains") command="/domains" ;;
@@ -31,6 +32,8 @@ _fastvhost() {
         "/query --source") COMPREPLY=(); return ;;
         "/query --server") COMPREPLY=(); return ;;
         "/query --timeout") COMPREPLY=(); return ;;
+        "/top --server") COMPREPLY=(); return ;;
+        "/top --interval") COMPREPLY=(); return ;;
         "/explain --config") COMPREPLY=($(compgen -f -- "$word")); return ;;
         "/explain --source") COMPREPLY=(); return ;;
         "/explain --server") COMPREPLY=(); return ;;
@@ -48,10 +51,11 @@ _fastvhost() {
         "/domains/export --config") COMPREPLY=($(compgen -f -- "$word")); return ;;
     esac
     case "$command" in
-        "") COMPREPLY=($(compgen -W "serve reload query explain check-config domains --version --help" -- "$word")) ;;
+        "") COMPREPLY=($(compgen -W "serve reload query top explain check-config domains --version --help" -- "$word")) ;;
         "/serve") COMPREPLY=($(compgen -W "--config --pid-file --log-level --help" -- "$word")) ;;
         "/reload") COMPREPLY=($(compgen -W "--pid-file --help" -- "$word")) ;;
         "/query") COMPREPLY=($(compgen -W "--source --server --timeout --help" -- "$word")) ;;
+        "/top") COMPREPLY=($(compgen -W "--server --interval --once --help" -- "$word")) ;;
         "/explain") COMPREPLY=($(compgen -W "--config --json --daemon --walk --source --server --help" -- "$word")) ;;
         "/check-config") COMPREPLY=($(compgen -f -W "--help" -- "$word")) ;;
         "/domains") COMPREPLY=($(compgen -W "list show add remove approve reject confirm token verify import export --help" -- "$word")) ;;

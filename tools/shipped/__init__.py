@@ -1,1 +1,1 @@
-"""What packages ship and is made from the code: manual pages and shell completions."""
+"""What packages ship and is made from the code: manual pages, shell completions, a dashboard."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from fastvhost.cli import command_parser
 from tools.shipped.commands import commands_of
 from tools.shipped.completions import bash_completion, fish_completion, zsh_completion
+from tools.shipped.dashboard import dashboard
 from tools.shipped.manual import command_page, configuration_page
 
 __all__ = ["shipped"]
@@ -21,6 +22,7 @@ def shipped() -> dict[str, str]:
         "completions/fastvhost.bash": bash_completion(commands),
         "completions/_fastvhost": zsh_completion(commands),
         "completions/fastvhost.fish": fish_completion(commands),
+        "grafana/fastvhost.json": dashboard(),
     }
 
 

@@ -1,0 +1,264 @@
+"""The repeater: what its thread answers, what it leaves, and that nothing is lost between the two."""
+
+import random
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from fastvhost.faces.batch import BATCH
+from fastvhost.faces.compiled import LIBRARY, Repeater
+from fastvhost.faces.entries import Repeated, key_of
+from fastvhost.model import VerdictKind
+
+pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="no compiled form here")
+
+PLACES = 8
+ID_AT = 0
+NOW = 1_000.0
+FOR_EVER = 1e9
+WITHIN = 10.0
+KNOWN = b"IDknown"
+
+
+class Rig:
+    """A repeater on a socket of loopback that was started at `NOW`, and a client that may ask."""
+
+    def __init__(self) -> None:
+        self.server = socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
+        self.server.bind(("127.0.0.1", 0))
+        self.batch = Repeater(self.server, ID_AT, PLACES)
+        self.client = socket.socket(type=socket.SOCK_DGRAM)
+        self.client.connect(self.server.getsockname())
+        self.client.settimeout(WITHIN)
+        self.batch.start(NOW)
+        self.client.send(b"anything")
+        ((_, client),) = self.taken(1)
+        self.batch.allow(client)
+
+    def close(self) -> None:
+        self.batch.close()
+        self.server.close()
+        self.client.close()
+
+    def put(self, request: bytes, reply: bytes, *, number: int = 0, until: float = FOR_EVER) -> None:
+        repeated = Repeated(
+            key=key_of(request, ID_AT),
+            reply=reply,
+            kind=VerdictKind.HOSTED,
+            until=until,
+            expires=NOW + 100.0,
+            ttl_at=(4,),
+        )
+        assert self.batch.put(number, repeated)
+
+    def readable(self, seconds: float = 0.0) -> bool:
+        return bool(select.select([self.batch.readable], [], [], seconds)[0])
+
+    def taken(self, count: int) -> list[tuple[bytes, object]]:
+        """What the next turns take, until they are so many."""
+        rest: list[tuple[bytes, object]] = []
+        while len(rest) < count:
+            assert self.readable(WITHIN)
+            rest += self.batch.turn(NOW)
+        return rest
+
+    def requests(self, count: int) -> list[bytes]:
+        return [octets for octets, _ in self.taken(count)]
+
+    def received(self, count: int) -> None:
+        """Wait until the thread has seen so many datagrams beside the first."""
+        wait_until(lambda: self.batch.counters().received >= count + 1)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(10_000):
+        if condition():
+            return
+        pause.wait(0.001)
+    pytest.fail("it never came")
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with closing(Rig()) as rig:
+        yield rig
+
+
+def test_reply_is_repeated_while_nobody_takes_a_turn(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply")
+    for message_id in (b"AB", b"CD"):
+        rig.client.send(message_id + KNOWN[2:])
+        reply = rig.client.recv(100)
+        assert reply[:4] + reply[8:] == message_id + b"xxreply"
+        assert 90 <= int.from_bytes(reply[4:8]) <= 100
+    assert not rig.readable()
+    assert rig.batch.repeated(VerdictKind.HOSTED) == 2
+
+
+def test_request_that_nothing_is_repeated_for_makes_it_readable_until_it_is_taken(rig: Rig) -> None:
+    assert not rig.readable()
+    rig.client.send(b"IDnew")
+    assert rig.requests(1) == [b"IDnew"]
+    assert not rig.readable()
+
+
+def test_reply_whose_time_has_passed_is_not_repeated(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply", until=NOW)
+    rig.client.send(KNOWN)
+    assert rig.requests(1) == [KNOWN]
+
+
+def test_dropped_reply_is_not_repeated_any_more(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply")
+    rig.client.send(KNOWN)
+    rig.client.recv(100)
+    rig.batch.drop(0)
+    rig.client.send(KNOWN)
+    assert rig.requests(1) == [KNOWN]
+
+
+def test_client_that_is_forgotten_gets_nothing_repeated(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply")
+    rig.batch.forget_allowed()
+    rig.client.send(KNOWN)
+    assert rig.requests(1) == [KNOWN]
+
+
+def test_whole_batch_is_full_and_the_rest_is_there_still(rig: Rig) -> None:
+    for number in range(BATCH + 1):
+        rig.client.send(b"ID%d" % number)
+    rig.received(BATCH + 1)
+    assert len(rig.batch.turn(NOW)) == BATCH
+    assert rig.batch.full
+    assert rig.readable()
+    assert [octets for octets, _ in rig.batch.turn(NOW)] == [b"ID%d" % BATCH]
+    assert not rig.batch.full
+
+
+def test_requests_of_any_length_are_taken_in_order_however_often_the_queue_turns_around(rig: Rig) -> None:
+    chance = random.Random(7)
+    sent: list[bytes] = []
+    taken: list[bytes] = []
+    for _ in range(400):
+        for _ in range(chance.randrange(20)):
+            request = chance.randbytes(chance.choice((2, 3, 9, 40, 300, 1_000, 1_024)))
+            rig.client.send(request)
+            sent.append(request)
+        rig.received(len(sent))
+        # Some stay, so that the queue's start moves.
+        while len(sent) - len(taken) > 80:
+            taken += [octets for octets, _ in rig.batch.turn(NOW)]
+    taken += rig.requests(len(sent) - len(taken))
+    assert taken == sent
+    assert rig.batch.counters().overrun == 0
+
+
+def test_known_host_is_answered_when_too_many_others_wait(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply")
+    count = 0
+    while not rig.batch.counters().overrun:
+        for _ in range(50):
+            rig.client.send(bytes(1_000))
+        count += 50
+        rig.received(count)
+        assert count < 2_000
+    rig.client.send(KNOWN)
+    assert rig.client.recv(100).endswith(b"reply")
+    overrun = rig.batch.counters().overrun
+    assert len(rig.taken(count - overrun)) == count - overrun
+    rig.client.send(b"IDnew")
+    assert rig.requests(1) == [b"IDnew"]
+
+
+def test_stop_gives_what_was_left_and_receives_nothing_more(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply")
+    rig.client.send(b"IDfirst")
+    rig.received(1)
+    assert [octets for octets, _ in rig.batch.stop()] == [b"IDfirst"]
+    rig.client.send(KNOWN)
+    assert rig.batch.stop() == []
+    assert rig.server.recv(100) == KNOWN
+
+
+def test_repeated_replies_are_timed(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply")
+    for _ in range(10):
+        rig.client.send(KNOWN)
+        rig.client.recv(100)
+    wait_until(lambda: sum(rig.batch.times()[VerdictKind.HOSTED].counts) == 10)
+    assert rig.batch.times()[VerdictKind.HOSTED].total > 0.0
+    assert sum(rig.batch.times()[VerdictKind.NOT_HOSTED].counts) == 0
+
+
+def test_figures_can_be_read_after_the_end(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply")
+    rig.client.send(KNOWN)
+    rig.client.recv(100)
+    rig.batch.close()
+    assert rig.batch.repeated(VerdictKind.HOSTED) == 1
+    assert sum(rig.batch.times()[VerdictKind.HOSTED].counts) == 1
+    assert rig.batch.stop() == []
+
+
+def test_turns_go_on_where_no_thread_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as server:
+        server.bind(("127.0.0.1", 0))
+        with (
+            closing(Repeater(server, ID_AT, PLACES)) as batch,
+            socket.socket(type=socket.SOCK_DGRAM) as client,
+        ):
+            monkeypatch.setattr(batch, "_library", _WithoutThreads(batch._library))
+            batch.start(NOW)
+            client.sendto(b"IDnew", server.getsockname())
+            assert [octets for octets, _ in batch.turn(NOW)] == [b"IDnew"]
+            assert batch.readable == server.fileno()
+
+
+class _WithoutThreads:
+    """The library on a machine that has none to spare."""
+
+    def __init__(self, library: object) -> None:
+        self._library = library
+
+    def __getattr__(self, name: str) -> object:
+        return (lambda *_: -1) if name == "batch_start" else getattr(self._library, name)
+
+
+def test_table_that_changes_all_along_repeats_no_reply_to_another_request(rig: Rig) -> None:
+    """The owner changes everything that the thread reads, which must tear nothing."""
+    chance = random.Random(11)
+    names = [b"IDhost%d" % number for number in range(PLACES)]
+    ended = threading.Event()
+
+    def change() -> None:
+        while not ended.is_set():
+            number = chance.randrange(PLACES)
+            match chance.randrange(12):
+                case 0:
+                    rig.batch.clear()
+                case 1 | 2 | 3:
+                    rig.batch.drop(number)
+                case _:
+                    rig.put(names[number], b"IDxx...." + names[number], number=number)
+            for octets, client in rig.batch.turn(NOW):
+                rig.batch.send(octets[:2] + b"xx....left " + octets, client)
+
+    owner = threading.Thread(target=change)
+    owner.start()
+    try:
+        for number in range(3_000):
+            name = names[number % PLACES]
+            message_id = number.to_bytes(2)
+            rig.client.send(message_id + name[2:])
+            reply = rig.client.recv(100)
+            assert reply[:2] == message_id
+            assert reply[8:] in (name, b"left " + message_id + name[2:])
+    finally:
+        ended.set()
+        owner.join()
