@@ -35,6 +35,7 @@ TARGETS: Mapping[str, Target] = {
     "host": Target(module="tools.fuzz.host", max_octets=300),
     "attributes": Target(module="tools.fuzz.attributes", max_octets=1_500),
     "batch": Target(module="tools.fuzz.batch", max_octets=400, in_c=True),
+    "queries": Target(module="tools.fuzz.queries", max_octets=400, in_c=True),
 }
 
 

@@ -40,6 +40,7 @@ def seeds() -> Mapping[str, Mapping[str, bytes]]:
         "host": _hosts(),
         "attributes": _attributes(),
         "batch": _dialogues(),
+        "queries": _nxdomains(),
     }
 
 
@@ -180,6 +181,24 @@ def _replies() -> dict[str, bytes]:
         "servfail": _reply(RrType.A, rcode=dns.rcode.SERVFAIL),
         "badvers": _reply(RrType.A, rcode=dns.rcode.BADVERS),
         "refused-without-question": b"\0\0\x81\x85" + bytes(8),
+    }
+
+
+def _nxdomains() -> dict[str, bytes]:
+    """Their ids differ by nothing from that of the query, but for one."""
+    nxdomain = _reply(RrType.NAPTR, authority=[_SOA], rcode=dns.rcode.NXDOMAIN)
+    root = _reply(RrType.NAPTR, authority=[". 60 IN SOA . . 1 2 3 4 5"], rcode=dns.rcode.NXDOMAIN)
+    end = Question(NAME, RrType.NAPTR).end
+    return {
+        "usual": nxdomain,
+        "root": root,
+        "other-letters": nxdomain[:12] + nxdomain[12:end].upper() + nxdomain[end:],
+        "other-id": b"\0\1" + nxdomain[2:],
+        "other-type": _reply(RrType.A, authority=[_SOA], rcode=dns.rcode.NXDOMAIN),
+        "without-edns": nxdomain[:10] + b"\0\0" + nxdomain[12:-11],
+        "two-records": _reply(RrType.NAPTR, authority=[_SOA, _NSEC], rcode=dns.rcode.NXDOMAIN),
+        "nodata": _reply(RrType.NAPTR, authority=[_SOA]),
+        "header": nxdomain[:12],
     }
 
 
