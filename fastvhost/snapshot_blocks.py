@@ -30,6 +30,8 @@ _HOST_OCTETS = b"abcdefghijklmnopqrstuvwxyz0123456789-.\n"
 _MOST_REASON = 512
 """Characters of a reason that are kept."""
 _MOST_FAILURES = 2**32 - 1
+_FARTHEST = 2**52
+"""Milliseconds, either way, that floats still tell from the next."""
 _TOLD_KINDS = frozenset({VerdictKind.HOSTED, VerdictKind.NOT_HOSTED, VerdictKind.UNDETERMINED})
 
 MOST_ENTRY_OCTETS = 4 * _MOST_REASON + MAX_NAME + 2 + 3 * 8 + 4
@@ -162,7 +164,10 @@ class _Columns:
 
     def instants(self, began: float) -> list[float]:
         octets = self._take(8 * self._entries)
-        return [began + number / 1_000 for number in struct.unpack(f"<{self._entries}q", octets)]
+        milliseconds = struct.unpack(f"<{self._entries}q", octets)
+        if max(milliseconds) > _FARTHEST or min(milliseconds) < -_FARTHEST:
+            raise DamagedError("damaged: an instant is too far away")
+        return [began + number / 1_000 for number in milliseconds]
 
     def octets(self) -> bytes:
         return self._take(self._entries)

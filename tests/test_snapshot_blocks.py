@@ -88,6 +88,17 @@ def test_payload_of_the_longest_host_is_read() -> None:
     read_payload(absent(b"a" * 253), 0.0)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_payload_of_the_farthest_instant_is_read_and_beyond_it_refused(sign: int) -> None:
+    hosts = b"\1\0\0\0a"
+    farthest = Payload(kind=1, entries=1, octets=hosts + struct.pack("<q", sign * 2**52))
+    piece = read_payload(farthest, 0.0)
+    assert payloads_of(piece, 0.0) == [farthest]
+    beyond = Payload(kind=1, entries=1, octets=hosts + struct.pack("<q", sign * (2**52 + 1)))
+    with pytest.raises(DamagedError, match="an instant is too far away"):
+        read_payload(beyond, 0.0)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
