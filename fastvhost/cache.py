@@ -24,7 +24,7 @@ section 3.2 asks for at least 1 and at most 300."""
 _STALE_TTL = 30.0
 """Most seconds that a stale answer may be believed (RFC 8767 section 4)."""
 
-_PIECE = 512
+_PIECE = 128
 """Hosted entries that are handed out at a time."""
 
 _REFRESH_AT = 0.9

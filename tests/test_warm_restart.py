@@ -26,7 +26,7 @@ HOSTS = {
 }
 
 MANY = 60_000
-"""Entries whose snapshot takes some 60 pauses of 5 ms."""
+"""Entries whose snapshot takes some 230 pauses of 2 ms."""
 
 
 def config(dns: Endpoint, folder: Path, *, every: int = 300) -> str:
