@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,20 @@ async def test_service_that_asks_otherwise_does_not_believe_the_snapshot(
         async with open_service(config_on(lab, **{"cache": {"snapshot": str(path)}, "dns": dns, **sections})):
             (record,) = caplog.records
     assert "it was made with another [own] or [dns]" in record.getMessage()
+
+
+async def test_snapshot_after_a_reload_is_of_the_new_configuration_and_hosts_stay_doubted(path: Path) -> None:
+    async with open_lab([ZONE]) as lab:
+        async with running(lab, path) as (service, config):
+            for host in HOSTS:
+                await service.lookup(host)
+            other = replace(config, own=replace(config.own, names=frozenset({"other.example"})))
+            service.reload(other)
+        async with open_service(other) as service:
+            assert service.counters()["snapshot.restored"] == 1
+            asked = lab.total
+            assert (await service.lookup("hosted.example")).kind is VerdictKind.HOSTED
+            await until(lambda: lab.total > asked)
 
 
 async def test_snapshot_is_written_every_so_often(path: Path) -> None:
