@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastvhost.segments import Segments
@@ -19,6 +19,7 @@ def test_keys_leave_in_the_order_in_which_they_came() -> None:
 
 
 @given(st.lists(st.one_of(st.just("pop"), st.integers(0, 1_500)), max_size=20))
+@settings(deadline=None)
 def test_queue_any_calls_is_as_a_deque(calls: list[str | int]) -> None:
     queue, expected = Segments(), deque[str]()
     for call in calls:

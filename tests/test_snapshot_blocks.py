@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastvhost.cache import HostedEntry, KeptHosted, KeptUnknown
@@ -18,6 +18,7 @@ TOLD_KINDS = st.sampled_from([VerdictKind.HOSTED, VerdictKind.NOT_HOSTED, Verdic
 
 
 @given(st.dictionaries(HOSTS, INSTANTS, min_size=1, max_size=20), st.booleans())
+@settings(deadline=None)
 def test_absent_hosts_come_back_with_their_ends(absent: dict[str, float], again: bool) -> None:
     piece = KeptUnknown(again=again, absent=absent, told=())
     (payload,) = payloads_of(piece, 0.0)
@@ -39,6 +40,7 @@ TOLD = st.builds(
 
 
 @given(st.lists(TOLD, min_size=1, max_size=5), st.booleans())
+@settings(deadline=None)
 def test_told_verdicts_come_back_as_they_were(told: list[Verdict], again: bool) -> None:
     piece = KeptUnknown(again=again, absent={}, told=tuple(told))
     (payload,) = payloads_of(piece, 0.0)

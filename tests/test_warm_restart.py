@@ -32,7 +32,7 @@ MANY = 60_000
 def config(dns: Endpoint, folder: Path, *, every: int = 300) -> str:
     return (
         f'[own]\naddresses = ["{OURS}"]\n[listen]\npdb = "127.0.0.1:0"\ndns = ""\nadmin = ""\n'
-        f'[dns]\nservers = ["{dns}"]\ntimeout = 0.1\nwalk_timeout = 0.2\n'
+        f'[dns]\nservers = ["{dns}"]\ntimeout = 1.0\nwalk_timeout = 2.0\n'
         f'[cache]\nsnapshot = "{folder}/snapshot"\nsnapshot_every = {every}\n'
         "[domains]\nstore = ''\n"
     )
@@ -112,7 +112,7 @@ async def test_daemon_killed_after_a_snapshot_knows_what_was_in_it(tmp_path: Pat
     async with running(tmp_path, every=1) as (daemon, lab):
         await daemon.start()
         await daemon.warm_up()
-        await until(lambda: all(host in octets_of(tmp_path / "snapshot") for host in HOSTS))
+        await until(lambda: all(host in octets_of(tmp_path / "snapshot") for host in HOSTS), within=30.0)
         daemon.kill()
         lab.faults = [Fault(effect=Effect.DROP)]
         await daemon.start()
@@ -128,7 +128,7 @@ async def test_daemon_killed_while_it_writes_leaves_the_snapshot_before(tmp_path
             snapshot.write_bytes(made)
             snapshot.chmod(0o600)
             await daemon.start()
-            await until(beside.exists)
+            await until(beside.exists, within=30.0)
             daemon.kill()
         await daemon.start()
         assert await daemon.ask("h59999.example") is VerdictKind.NOT_HOSTED
