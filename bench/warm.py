@@ -99,7 +99,9 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
             hits = Load(port=daemon.port, hosts=rig.hosts)
             most = capacity(hits, rig, seconds)
             runs += [
-                latency(hits, rig, seconds, scene=scene, share=share, rate=share * most, unknown_rate=1.0)
+                latency(
+                    hits, daemon, rig, seconds, scene=scene, share=share, rate=share * most, unknown_rate=1.0
+                )
                 for _ in range(turns)
                 for share in SHARES
             ]
