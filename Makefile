@@ -32,7 +32,7 @@ run: $(VENV)
 
 test: $(VENV)
 	tools/install-test-servers
-	@test -e fastvhost/faces/libbatch.so || $(RUN) tools/compile_batch.py
+	@test -e fastvhost/faces/libbatch.so -a -e fastvhost/resolve/libqueries.so || $(RUN) tools/compile_batch.py
 	$(RUN) -m pytest $(PYTEST_PROCESSES) $(PYTEST)
 
 check: $(VENV)
@@ -81,7 +81,7 @@ clean:
 	rm -rf .venv .uv .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks dist
 
 # The virtual environment, exactly as uv.lock says, and the compiled form of the hot path where there is a compiler.
-$(VENV): pyproject.toml uv.lock tools/uv tools/compile_batch.py fastvhost/faces/batch.c
+$(VENV): pyproject.toml uv.lock tools/uv tools/compile_batch.py fastvhost/faces/batch.c fastvhost/resolve/queries.c
 	tools/uv sync --quiet --locked --all-extras --python $(PYTHON)
 	$(RUN) tools/compile_batch.py
 	@touch $@

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from bench.peers import DNS_PEERS, find_program, running_redis, start_dns_peer
 from bench.processes import BenchError, Server, on_core
 from bench.rig import HOSTS, ZONE, Rig
 
-__all__ = ["Case", "Run", "open_cases"]
+__all__ = ["CASES", "Case", "Run", "open_cases"]
 
 _GRACE_SECONDS = 30.0
 _HITS_WINDOW = 128
@@ -70,14 +70,18 @@ _WALKED = (
 # With the default limits: nearly all are refused.
 _FLOOD = _Traffic(name="flood", unknown_share=1.0, window=64)
 
-_ORDER = ("limit", *(traffic.name for traffic in (_HITS, *_WALKED, _FLOOD)))
+_LIMIT = "limit"
+CASES = (_LIMIT, *(traffic.name for traffic in (_HITS, *_WALKED, _FLOOD)))
+"""Names of cases, in the order of their turns."""
 
 
 @contextmanager
-def open_cases(rig: Rig, directory: Path, *, peers: bool) -> Iterator[tuple[list[Case], list[str]]]:
-    """The cases in the order of their turns, and who is not measured for want of a program.
+def open_cases(
+    rig: Rig, directory: Path, *, peers: bool, only: Sequence[str] = CASES
+) -> Iterator[tuple[list[Case], list[str]]]:
+    """The cases of these names in the order of their turns, and who is not measured for want of a program.
 
-    Everything that is asked runs for the length of the block.
+    Everything that is asked runs for the length of the block, and nothing else.
 
     Raises:
         BenchError: a part does not come up.
@@ -85,40 +89,45 @@ def open_cases(rig: Rig, directory: Path, *, peers: bool) -> Iterator[tuple[list
     with ExitStack() as stack:
         cases: list[Case] = []
         absent: list[str] = []
-        echo = rig.start_echo()
-        if echo is None:
-            absent.append("C echo (cc)")
-        else:
+        echo = rig.start_echo() if _LIMIT in only else None
+        if echo is not None:
             load = Load(port=echo.port, hosts=rig.hosts, window=_HITS_WINDOW)
-            cases.append(_case("limit", "C echo, PDB", rig, echo, load))
-        unlimited = rig.start_daemon(rig.config("unlimited"))
-        limited = rig.start_daemon(rig.config("limited", limited=True))
-        api = _Api(rig, rig.config("api"), stack)
-        limited_api = _Api(rig, rig.config("api-limited", limited=True), stack)
-        for traffic, daemon, service in (
-            (_HITS, unlimited, api),
-            *((traffic, unlimited, api) for traffic in _WALKED),
-            (_FLOOD, limited, limited_api),
-        ):
-            load = Load(
-                port=daemon.ports[0],
-                hosts=rig.hosts,
-                unknown_share=traffic.unknown_share,
-                window=traffic.window,
-            )
-            by_dns = replace(load, port=daemon.ports[1], zone=ZONE)
-            cases += [
-                _case(traffic.name, "fastvhost, PDB", rig, daemon, load),
-                _case(traffic.name, "fastvhost, DNS", rig, daemon, by_dns),
-                service.case(traffic),
-            ]
-        if peers:
+            cases.append(_case(_LIMIT, "C echo, PDB", rig, echo, load))
+        elif _LIMIT in only:
+            absent.append("C echo (cc)")
+        for traffics, limited in (((_HITS, *_WALKED), False), ((_FLOOD,), True)):
+            wanted = [traffic for traffic in traffics if traffic.name in only]
+            if wanted:
+                cases += _own_cases(rig, stack, wanted, limited=limited)
+        if peers and _HITS.name in only:
             for case in _peer_cases(rig, directory, stack):
                 if isinstance(case, Case):
                     cases.append(case)
                 else:
                     absent.append(case)
-        yield sorted(cases, key=lambda case: _ORDER.index(case.name)), absent
+        yield sorted(cases, key=lambda case: CASES.index(case.name)), absent
+
+
+def _own_cases(rig: Rig, stack: ExitStack, traffics: Sequence[_Traffic], *, limited: bool) -> list[Case]:
+    """By PDB, by DNS and in process."""
+    name = "limited" if limited else "unlimited"
+    daemon = rig.start_daemon(rig.config(name, limited=limited))
+    service = _Api(rig, rig.config(f"api-{name}", limited=limited), stack)
+    cases = []
+    for traffic in traffics:
+        load = Load(
+            port=daemon.ports[0],
+            hosts=rig.hosts,
+            unknown_share=traffic.unknown_share,
+            window=traffic.window,
+        )
+        by_dns = replace(load, port=daemon.ports[1], zone=ZONE)
+        cases += [
+            _case(traffic.name, "fastvhost, PDB", rig, daemon, load),
+            _case(traffic.name, "fastvhost, DNS", rig, daemon, by_dns),
+            service.case(traffic),
+        ]
+    return cases
 
 
 def _peer_cases(rig: Rig, directory: Path, stack: ExitStack) -> Iterator[Case | str]:

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from bench.cases import Case, Run, open_cases
+from bench.cases import CASES, Case, Run, open_cases
 from bench.machine import circumstances
 from bench.peers import peer_versions
 from bench.processes import BenchError
@@ -49,9 +49,13 @@ HEADINGS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
     arguments = _parser().parse_args(argv)
-    report = circumstances(f"python -m bench.load --runs {arguments.runs} --seconds {arguments.seconds:g}")
+    only = "".join(f" --only {name}" for name in arguments.only or ())
+    command = f"python -m bench.load --runs {arguments.runs} --seconds {arguments.seconds:g}{only}"
+    report = circumstances(command)
     try:
-        measured, absent = _measure(arguments.runs, arguments.seconds, peers=not arguments.no_peers)
+        measured, absent = _measure(
+            arguments.runs, arguments.seconds, peers=not arguments.no_peers, only=arguments.only or CASES
+        )
     except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
         print(f"bench.load: {error}", file=sys.stderr)
         return 2
@@ -82,12 +86,14 @@ def row(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _measure(turns: int, seconds: float, *, peers: bool) -> tuple[list[tuple[Case, list[Run]]], list[str]]:
+def _measure(
+    turns: int, seconds: float, *, peers: bool, only: Sequence[str]
+) -> tuple[list[tuple[Case, list[Run]]], list[str]]:
     with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as name, ExitStack() as stack:
         directory = Path(name)
         print("starting and warming up", file=sys.stderr)
         rig = Rig(stack, directory)
-        cases, absent = stack.enter_context(open_cases(rig, directory, peers=peers))
+        cases, absent = stack.enter_context(open_cases(rig, directory, peers=peers, only=only))
         measured: list[tuple[Case, list[Run]]] = [(case, []) for case in cases]
         for turn in range(1, turns + 1):
             for case, runs in measured:
@@ -127,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--runs", type=int, default=5, help="of each case (default: %(default)s)")
     add("--seconds", type=float, default=1.0, help="of one run (default: %(default)s)")
     add("--no-peers", action="store_true", help="measure no other servers")
+    add("--only", action="append", choices=CASES, help="these cases only; may be given several times")
     add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 

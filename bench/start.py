@@ -26,7 +26,7 @@ from bench.table import plain
 from fastvhost.faces.pdb_codec import read_reply, write_request
 from fastvhost.model import VerdictKind
 
-__all__ = ["main"]
+__all__ = ["first_answer", "main", "with_byte_code"]
 
 _RESULTS = Path(__file__).with_name("results") / "start.json"
 _GOAL_SECONDS = 0.4
@@ -60,7 +60,7 @@ def _measure(runs: int) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as name, ExitStack() as stack:
         directory = Path(name)
         rig = Rig(stack, directory)
-        environment = _with_byte_code(directory / "byte-code")
+        environment = with_byte_code(directory / "byte-code")
         stores = {"none": "", "SQLite": f"sqlite:///{directory}/fastvhost.db"}
         measured: dict[str, list[float]] = {store: [] for store in stores}
         # The first start of each makes the database and the byte code, and does not count.
@@ -68,20 +68,20 @@ def _measure(runs: int) -> dict[str, list[float]]:
             for store, url in stores.items():
                 port = free_port()
                 config = rig.config(f"start-{store}", store=url, pdb_port=port)
-                took = _start(config, port, rig, environment)
+                took = first_answer(config, port, rig, environment)
                 if turn:
                     measured[store].append(took)
         return measured
 
 
-def _with_byte_code(directory: Path) -> dict[str, str]:
+def with_byte_code(directory: Path) -> dict[str, str]:
     """An environment in which Python keeps it in `directory`, whatever ours says of it."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return environment | {"PYTHONPYCACHEPREFIX": str(directory)}
 
 
-def _start(config: Path, port: int, rig: Rig, environment: dict[str, str]) -> float:
-    """Seconds.
+def first_answer(config: Path, port: int, rig: Rig, environment: dict[str, str]) -> float:
+    """Seconds from exec to the first right answer on a PDB port of loopback.
 
     Raises:
         BenchError: no right answer came.

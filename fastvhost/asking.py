@@ -10,7 +10,7 @@ from typing import assert_never
 import trio
 
 from fastvhost.budgets import Budgets
-from fastvhost.config import Config, Endpoint
+from fastvhost.config import Config, Dns, Endpoint, Own
 from fastvhost.domains.text import TextRecords
 from fastvhost.model import Finding
 from fastvhost.resolve.denial import ProvenDenial
@@ -70,6 +70,11 @@ class Asking:
         else:
             self.budgets = self._new_budgets()
         self.scout.configure(self._scouted_for())
+
+    @property
+    def circumstances(self) -> tuple[Own, Dns, tuple[Endpoint, ...]]:
+        """What walks depend on, beside DNS itself: who we are, how is asked, and whom."""
+        return self._config.own, self._config.dns, self._servers
 
     @property
     def upstream_counters(self) -> UpstreamCounters:

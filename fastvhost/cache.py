@@ -4,7 +4,9 @@ Nothing here sweeps: an entry that is past its time stays until it is replaced o
 call costs the same, whatever the number of entries.
 """
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias, assert_never
 
 from cachetools import Cache, LRUCache
 
@@ -13,7 +15,7 @@ from fastvhost.model import ABSENT, Finding, Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 from fastvhost.scan_resistant import ScanResistant
 
-__all__ = ["HostedEntry", "VerdictCache"]
+__all__ = ["HostedEntry", "KeptHosted", "KeptUnknown", "Piece", "VerdictCache"]
 
 _FAILURE_TTL = (1.0, 60.0)
 """Seconds that a first failure is remembered, doubled by each after it, and the most of them. RFC 9520
@@ -21,6 +23,9 @@ section 3.2 asks for at least 1 and at most 300."""
 
 _STALE_TTL = 30.0
 """Most seconds that a stale answer may be believed (RFC 8767 section 4)."""
+
+_PIECE = 128
+"""Hosted entries that are handed out at a time."""
 
 _REFRESH_AT = 0.9
 """The share of its TTL from which a HOSTED verdict that is asked for is looked up again; Unbound
@@ -60,6 +65,29 @@ class HostedEntry:
             failures=self.failures,
             stale=True,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptHosted:
+    """Some of the hosts that were HOSTED when DNS last said."""
+
+    entries: tuple[HostedEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptUnknown:
+    """Some of the other hosts."""
+
+    again: bool
+    """Whether they were asked for again, and so outlive others."""
+    absent: dict[str, float]
+    """By host the end of a verdict whose reason is `ABSENT`."""
+    told: tuple[Verdict, ...]
+    """All other verdicts, without steps."""
+
+
+Piece: TypeAlias = KeptHosted | KeptUnknown
+"""A part of what a cache keeps."""
 
 
 class VerdictCache:
@@ -132,6 +160,57 @@ class VerdictCache:
     def sizes(self) -> tuple[int, int]:
         """Entries in the hosted and in the unknown part, those past their time included."""
         return len(self._hosted), len(self._unknown)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Everything that is kept, some hundred entries at a time; between two pieces the cache may change.
+
+        The hosted come last, so that of a host that became one meanwhile this is what counts.
+        """
+        for again, values in self._unknown.pieces():
+            absent = {host: kept for host, kept in values.items() if isinstance(kept, float)}
+            told = tuple(kept for kept in values.values() if not isinstance(kept, float))
+            yield KeptUnknown(again=again, absent=absent, told=told)
+        hosts = list(self._hosted)
+        for first in range(0, len(hosts), _PIECE):
+            there = [host for host in hosts[first : first + _PIECE] if host in self._hosted]
+            yield KeptHosted(entries=tuple(Cache.__getitem__(self._hosted, host) for host in there))
+
+    def take_back(self, piece: Piece, now: float) -> None:
+        """Believe again what `pieces` had, by the bounds of now: nothing lives longer than if it were new.
+
+        Hosts that are kept here already stay as they are, as far as `piece` has them unknown. Its entries are
+        this cache's from then on.
+        """
+        match piece:
+            case KeptHosted():
+                for entry in piece.entries:
+                    self._take_back_hosted(entry, now)
+            case KeptUnknown():
+                most = now + self._limits.not_hosted_ttl[1]
+                values: dict[str, Verdict | float] = {
+                    host: min(expires, most) for host, expires in piece.absent.items()
+                }
+                for verdict in piece.told:
+                    values[verdict.host] = _ended(verdict, now + self._longest(verdict.kind))
+                self._unknown.take_back(values, again=piece.again)
+            case never:
+                assert_never(never)
+
+    def _take_back_hosted(self, entry: HostedEntry, now: float) -> None:
+        verdict = entry.verdict = _ended(entry.verdict, now + self._limits.hosted_ttl[1])
+        entry.refresh_at = min(entry.refresh_at, max(verdict.expires, now + _FAILURE_TTL[1]))
+        entry.stale_until = min(entry.stale_until, verdict.expires + self._limits.stale)
+        self._hosted[verdict.host] = entry
+        self._unknown.remove(verdict.host)
+
+    def _longest(self, kind: VerdictKind) -> float:
+        match kind:
+            case VerdictKind.HOSTED:
+                return self._limits.hosted_ttl[1]
+            case VerdictKind.NOT_HOSTED:
+                return self._limits.not_hosted_ttl[1]
+            case _:
+                return _FAILURE_TTL[1]
 
     def settle(self, host: str, finding: Finding, now: float, *, apart: bool = False) -> Verdict:
         """Keep what a walk found and return the verdict that its askers get.
@@ -213,6 +292,11 @@ def _verdict(
         failures=failures,
         denied=denied,
     )
+
+
+def _ended(verdict: Verdict, most: float) -> Verdict:
+    """The verdict, ending at `most` at the latest."""
+    return verdict if verdict.expires <= most else replace(verdict, expires=most)
 
 
 def _absent(host: str, expires: float) -> Verdict:

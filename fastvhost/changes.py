@@ -10,7 +10,7 @@ from fastvhost.config import Config
 __all__ = ["Changes", "changes"]
 
 _AFTER_RESTART = {
-    "cache": frozenset({"hosted_entries", "unknown_entries"}),
+    "cache": frozenset({"hosted_entries", "unknown_entries", "snapshot", "snapshot_every"}),
     "attributes": None,
     "housekeeping": None,
     "proxies": None,

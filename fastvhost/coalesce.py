@@ -4,7 +4,6 @@ Bookkeeping only: who asked, who is answered, how many at most. Starting the wal
 `fastvhost.lookup`'s. Every asker gets the same verdict value; none can harm another.
 """
 
-from collections import Counter
 from collections.abc import Callable
 
 from fastvhost.model import Verdict
@@ -66,7 +65,7 @@ class Flights:
 
     def __init__(self, *, most: int, waiters: int) -> None:
         self._by_host: dict[str, Flight] = {}
-        self._by_zone: Counter[str] = Counter()
+        self._by_zone: dict[str, int] = {}
         self._most = most
         self._waiters = waiters
         self.slow_zones = SlowZones()
@@ -87,7 +86,7 @@ class Flights:
 
     def crowded(self, zone: str) -> bool:
         """Whether no further flight may start for a host of `zone`."""
-        return self._by_zone[zone] >= max(1, self._most // _ZONE_SHARE)
+        return self._by_zone.get(zone, 0) >= max(1, self._most // _ZONE_SHARE)
 
     def find(self, host: str) -> Flight | None:
         """The flight under way for `host`."""
@@ -97,12 +96,12 @@ class Flights:
         """Open a flight for `host`, which has none; there must be room for it and for its zone."""
         flight = Flight(host, zone, provisional=provisional, took_off=now, waiters=self._waiters)
         self._by_host[host] = flight
-        self._by_zone[zone] += 1
+        self._by_zone[zone] = self._by_zone.get(zone, 0) + 1
         return flight
 
     def end(self, flight: Flight) -> None:
         """Forget a flight that has landed or was given up."""
         del self._by_host[flight.host]
-        self._by_zone[flight.zone] -= 1
-        if not self._by_zone[flight.zone]:
-            del self._by_zone[flight.zone]
+        left = self._by_zone.pop(flight.zone) - 1
+        if left:
+            self._by_zone[flight.zone] = left

@@ -139,6 +139,10 @@ class Cache:
     """Floor and ceiling of a NOT_HOSTED verdict, in the same range."""
     stale: float = 86_400.0
     """Seconds past its TTL that a HOSTED verdict is served while DNS fails (RFC 8767); 0–2³¹-1, 0: never."""
+    snapshot: str = ""
+    """File that keeps the verdicts over a restart; empty: none does."""
+    snapshot_every: float = 300.0
+    """Seconds between two snapshots, beside the one at the end; 1–86,400."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -298,6 +298,8 @@ _READ_FILE = table(
         hosted_ttl=_ttl_bounds,
         not_hosted_ttl=_ttl_bounds,
         stale=number(0, _MAX_TTL),
+        snapshot=printable_text(0, 4_096),
+        snapshot_every=number(1, _DAY),
     ),
     limits=table(
         Limits,

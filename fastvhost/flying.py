@@ -125,14 +125,13 @@ class Flying:
             except RuntimeError:
                 self._land(flight, flights, _stopped(flight.host))
             return
-        verdict = _stopped(flight.host)
         try:
-            _note_pace(flights, flight, found)
-            verdict = self._keep(flight, found, trio.current_time())
+            now = trio.current_time()
+            _note_pace(flights, flight, found, now)
+            verdict = self._keep(flight, found, now)
         except Exception:  # noqa: BLE001 - as in `_fly`
             verdict = self._fault(flight.host)
-        finally:
-            self._land(flight, flights, verdict)
+        self._land(flight, flights, verdict)
 
     async def _fly(
         self, flight: Flight, flights: Flights, walk: Callable[[], Awaitable[Finding]], known: bool
@@ -141,7 +140,7 @@ class Flying:
         verdict = _stopped(flight.host)
         try:
             finding = await walk()
-            _note_pace(flights, flight, finding)
+            _note_pace(flights, flight, finding, trio.current_time())
             if finding.kind is VerdictKind.HOSTED and self._confirm and self._cache.doubts(flight.host):
                 finding = self._second_say(await self._confirm(flight.host, known=known))
             verdict = self._keep(flight, finding, trio.current_time())
@@ -197,8 +196,7 @@ def _stopped(host: str) -> Verdict:
     return Verdict(kind=VerdictKind.UNDETERMINED, host=host, expires=now, reason="the service stopped")
 
 
-def _note_pace(flights: Flights, flight: Flight, finding: Finding) -> None:
-    now = trio.current_time()
+def _note_pace(flights: Flights, flight: Flight, finding: Finding, now: float) -> None:
     match finding.kind:
         case VerdictKind.HOSTED | VerdictKind.NOT_HOSTED:
             flights.slow_zones.answered(flight.zone, now)

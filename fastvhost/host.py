@@ -61,6 +61,8 @@ def parse_host(text: str) -> Host:
 
     An IPv4-mapped IPv6 literal is the IPv4 address that it maps (RFC 7984 section 4). Never raises.
     """
+    if len(text) <= MAX_NAME and _HOSTNAME.fullmatch(text):
+        return DomainName(text)  # as nearly all are written
     if text.startswith("["):
         return _ipv6_reference(text)
     if _IPV4_ADDRESS.fullmatch(text):

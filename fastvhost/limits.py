@@ -70,6 +70,9 @@ class Bucket:
         return wait
 
 
+_Cells = tuple[int, int, int, int]
+
+
 class KeyedBuckets:
     """A bucket for each key, however many keys there are, in 2 MiB.
 
@@ -82,10 +85,12 @@ class KeyedBuckets:
     Varghese (2002), of instants instead of counts.
     """
 
-    __slots__ = ("_full_at", "_gcra", "_seed")
+    __slots__ = ("_full_at", "_gcra", "_looked_up", "_seed")
 
     def __init__(self, gcra: Gcra) -> None:
         self._gcra = gcra
+        # Of the last key: whoever conforms takes next.
+        self._looked_up: tuple[bytes | None, _Cells] = (None, (0, 0, 0, 0))
         self._full_at = array("d", [float("-inf")]) * (4 << 16)
         # Who can compute a key's cells can spend them for it. `hash` of octets is SipHash, with a secret of
         # the process; the seed stands in where PYTHONHASHSEED has fixed that one.
@@ -106,12 +111,17 @@ class KeyedBuckets:
             if full_at[cell] < after:
                 full_at[cell] = after
 
-    def _cells(self, key: bytes) -> tuple[int, int, int, int]:
+    def _cells(self, key: bytes) -> _Cells:
         """One of each row: 16 of the 64 bits of the hash choose it."""
+        looked_up, cells = self._looked_up
+        if looked_up == key:
+            return cells
         bits = hash(self._seed + key)
-        return (
+        cells = (
             bits & 0xFFFF,
             0x10000 | (bits >> 16 & 0xFFFF),
             0x20000 | (bits >> 32 & 0xFFFF),
             0x30000 | (bits >> 48 & 0xFFFF),
         )
+        self._looked_up = key, cells
+        return cells

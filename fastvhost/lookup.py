@@ -147,7 +147,8 @@ class Lookup:
             case DomainName(host):
                 recalled = self._recall(host, now) if by_suffix or host != raw else None
                 if recalled is None:
-                    return self._promise(self._unknown(host, source, now), host, now)
+                    decided = self._unknown(host, source, now)
+                    return self._presumed(decided, now) if isinstance(decided, Verdict) else decided
                 if source is not None:
                     self._establish(source, recalled, now)
                 return recalled
@@ -260,7 +261,16 @@ class Lookup:
         # Without an entry: it was pushed out of the cache while its host was being looked up again.
         if flight is None and (entry is not None or self._refreshes.find(host) is not None):
             flight = self._refresh(host, _undecided(VerdictKind.PENDING, host, "looking again", now), now)
-        return None if flight is None else self._promise(self._joinable(flight, now), host, now)
+        if flight is None:
+            return None
+        if flight.full:
+            self.counters.pending_waiters += 1
+            return self._presumed(
+                _undecided(VerdictKind.PENDING, host, "too many wait for the same host", now), now
+            )
+        self.counters.joined += 1
+        flight.provisional = self._pending(host, now)
+        return flight
 
     def _recall_hosted(self, entry: HostedEntry, now: float) -> Verdict | Flight:
         fresh = now < entry.verdict.expires
@@ -328,25 +338,18 @@ class Lookup:
         if isinstance(admitted, Budget):
             self._count_limited(admitted)
             return _undecided(VerdictKind.LIMITED, host, f"the {admitted.value} budget is spent", now)
-        pending = _undecided(VerdictKind.PENDING, host, "looking", now)
+        pending = self._pending(host, now)
         flight = self._flying.take_off(self._flights, host, zone, pending, now, admitted_at=admitted)
         self.counters.walks += 1
         return flight
 
-    def _joinable(self, flight: Flight, now: float) -> Verdict | Flight:
-        if flight.full:
-            self.counters.pending_waiters += 1
-            return _undecided(VerdictKind.PENDING, flight.host, "too many wait for the same host", now)
-        self.counters.joined += 1
-        return flight
+    def _pending(self, host: str, now: float) -> Verdict:
+        """What an asker gets that can wait no longer for the flight of an unknown host."""
+        return self._presumed(_undecided(VerdictKind.PENDING, host, "looking", now), now)
 
-    def _promise(self, decided: Verdict | Flight, host: str, now: float) -> Verdict | Flight:
-        """What an unknown host's asker gets, with what a wildcard above `host` says until DNS has spoken."""
-        if isinstance(decided, Verdict):
-            return self._presumption.instead_of(decided, now)
-        pending = _undecided(VerdictKind.PENDING, host, "looking", now)
-        decided.provisional = self._presumption.instead_of(pending, now)
-        return decided
+    def _presumed(self, verdict: Verdict, now: float) -> Verdict:
+        """What a wildcard above an unknown host says until DNS has spoken, or `verdict`."""
+        return self._presumption.instead_of(verdict, now)
 
     def _literal(self, address: Address, now: float) -> Verdict:
         """An address is ours or it is not; DNS has no say in it."""

@@ -18,8 +18,8 @@ class Presumption:
 
     def instead_of(self, verdict: Verdict, now: float) -> Verdict:
         """What an asker gets: `verdict`, unless it is undecided and a wildcard knows."""
-        if self._wildcards is None or verdict.kind in (VerdictKind.HOSTED, VerdictKind.NOT_HOSTED):
-            return verdict
+        if not self._wildcards or verdict.kind in (VerdictKind.HOSTED, VerdictKind.NOT_HOSTED):
+            return verdict  # there is no wildcard, or nothing to presume
         if self._cache.was_denied(verdict.host):
             return verdict  # it has records of its own, or had when DNS last said
         return self._wildcards.presumed(verdict.host, now) or verdict

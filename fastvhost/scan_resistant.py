@@ -5,8 +5,11 @@ new stands in the first, and is dropped at its end unless somebody asked for it 
 goes on to the second, and there round again as often as it was asked for since. To ask moves nothing.
 """
 
-from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 from typing import Generic, TypeVar
+
+from fastvhost.segments import Segments
 
 __all__ = ["ScanResistant"]
 
@@ -32,8 +35,8 @@ class ScanResistant(Generic[V]):
         self._values: dict[str, V] = {}
         self._asked: set[str] = set()
         # A key that was removed stays in its queue until its turn comes: so the bound is that of the queues.
-        self._first: deque[str] = deque()
-        self._again: deque[str] = deque()
+        self._first = Segments()
+        self._again = Segments()
 
     def __len__(self) -> int:
         return len(self._values)
@@ -68,6 +71,28 @@ class ScanResistant(Generic[V]):
         self._asked.clear()
         self._first.clear()
         self._again.clear()
+
+    def pieces(self) -> Iterator[tuple[bool, dict[str, V]]]:
+        """All values by key, a thousand or so at a time: first those that were asked for again (True).
+
+        Meanwhile anything may change; what moves between the queues may then be left out.
+        """
+        values, asked = self._values, self._asked
+        for keys in self._again.pieces():
+            yield True, {key: values[key] for key in keys if key in values}
+        for keys in self._first.pieces():
+            there = [key for key in keys if key in values]
+            yield True, {key: values[key] for key in there if key in asked}
+            yield False, {key: values[key] for key in there if key not in asked}
+
+    def take_back(self, values: dict[str, V], *, again: bool) -> None:
+        """Put what `pieces` had of a table like this one; `again` as there. What has no room is left out."""
+        room = self._most - len(self._first) - len(self._again)
+        if len(values) > room or not self._values.keys().isdisjoint(values):
+            new = (key for key in values if key not in self._values)
+            values = {key: values[key] for key in islice(new, room)}
+        (self._again if again else self._first).extend(values)
+        self._values.update(values)
 
     def _make_room(self) -> None:
         for _ in range(_CHANCES):

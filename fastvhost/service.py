@@ -36,6 +36,7 @@ from fastvhost.zone_cut import registrable_domain_reader
 
 if TYPE_CHECKING:
     from fastvhost.domains.keeper import Keeper
+    from fastvhost.snapshots import Snapshots
 
 __all__ = ["Service", "open_service"]
 
@@ -57,6 +58,7 @@ class Service:
         wildcards: Wildcards,
         front: Front,
         keeper: "Keeper | None",
+        snapshots: "Snapshots | None",
     ) -> None:
         self._config = config
         self._lookup = lookup
@@ -66,6 +68,7 @@ class Service:
         self._wildcards = wildcards
         self._front = front
         self._keeper = keeper
+        self._snapshots = snapshots
         self._stopped = False
 
     async def lookup(self, host: str, *, source: str | None = None) -> Verdict:
@@ -201,6 +204,7 @@ class Service:
                 "zones_set_aside": self._lookup.zones_set_aside,
             },
             "cache": {"hosted_entries": hosted, "unknown_entries": unknown},
+            "snapshot": {} if self._snapshots is None else self._snapshots.counts(),
             "upstream": upstream.integers(),
             "upstream.outcome": upstream.outcomes,
             "wildcards": self._wildcards.counts(),
@@ -252,6 +256,10 @@ async def open_service(
         front = Front(build, passed or {})
         bound = front.bind(config.listen)
         resources.callback(close, bound)
+        snapshots = None
+        if config.cache.snapshot:
+            snapshots = _snapshots(config, cache, asking)
+            snapshots.restore()  # before the store is read, which may know better
         keeper = None
         if config.domains.store:
             from fastvhost.domains.keeper import Keeper  # SQLAlchemy takes half a second
@@ -269,6 +277,8 @@ async def open_service(
             await resources.enter_async_context(keeper.open())
         # From the inside out: requests end first, then flights land, then nothing is owed any more.
         probes = await resources.enter_async_context(asking.open())
+        if snapshots is not None:
+            probes.start_soon(snapshots.run)
         wildcards = Wildcards(
             config, registrable_domain=registrable_domain, probe=probing_in(probes, asking.check)
         )
@@ -296,6 +306,7 @@ async def open_service(
                 wildcards=wildcards,
                 front=front,
                 keeper=keeper,
+                snapshots=snapshots,
             )
             front.turn_to(config.listen, bound)
             if config.proxies.evapi:
@@ -311,8 +322,22 @@ async def open_service(
                 asking.scout.stop()
             await front.stop_receiving()
             flights.cancel_scope.deadline = trio.current_time() + _GRACE_SECONDS
+    if snapshots is not None:
+        await snapshots.write_last()
     if failure is not None:
         raise failure
+
+
+def _snapshots(config: Config, cache: VerdictCache, asking: Asking) -> "Snapshots":
+    from fastvhost.snapshot import circumstances_of  # nothing of it where no snapshot is wanted
+    from fastvhost.snapshots import Snapshots
+
+    return Snapshots(
+        config.cache,
+        cache,
+        circumstances=lambda: circumstances_of(*asking.circumstances),
+        wall_clock=time.time,  # noqa: TID251 - what is stored outlives the process
+    )
 
 
 def _no_text(_: str) -> Sequence[bytes]:

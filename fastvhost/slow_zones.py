@@ -41,11 +41,13 @@ class _Zone:
 class SlowZones:
     """Which zones are set aside; at `entries` the one that was heard of longest ago is forgotten."""
 
-    __slots__ = ("_answered", "_zones", "set_aside")
+    __slots__ = ("_answered", "_answered_before", "_zones", "set_aside")
 
     def __init__(self, *, entries: int = _TABLE_ENTRIES) -> None:
         self._zones: LRUCache[str, _Zone] = LRUCache(entries)
-        self._answered: tuple[tuple[str, float], ...] = ()
+        # Of the last two zones that were answered one is another than whichever is asked about.
+        self._answered = ("", float("-inf"))
+        self._answered_before = self._answered
         self.set_aside = 0
         """How often a zone was set aside."""
 
@@ -66,9 +68,11 @@ class SlowZones:
 
     def answered(self, zone: str, now: float) -> None:
         """A walk was decided, so the zone is sound and the way to DNS is open."""
-        self._zones.pop(zone, None)
-        # Of the last two zones that were answered one is another than whichever is asked about.
-        self._answered = ((zone, now), *(one for one in self._answered if one[0] != zone))[:2]
+        if self._zones:
+            self._zones.pop(zone, None)
+        if self._answered[0] != zone:
+            self._answered_before = self._answered
+        self._answered = zone, now
 
     def failed(self, zone: str, started: float, now: float) -> None:
         """A walk that started at `started` was not decided.
@@ -77,7 +81,7 @@ class SlowZones:
         servers that are silent, and every zone would be set aside.
         """
         if now - started < SLOW_SECONDS or not any(
-            other != zone and at >= started for other, at in self._answered
+            other != zone and at >= started for other, at in (self._answered, self._answered_before)
         ):
             return
         known = self._zones.get(zone)

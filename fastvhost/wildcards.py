@@ -91,6 +91,8 @@ class Wildcards:
     def __init__(self, config: Config, *, registrable_domain: Callable[[str], str], probe: Probe) -> None:
         # Its rules are those of any host: TTLs, early refresh, stale while DNS fails, backing off.
         self._verdicts = VerdictCache(_verdict_limits(config))
+        self._entries = 0
+        """Of these the hosted ones: each unknown host asks whether there is any."""
         self._noted: LRUCache[str, _Noted] = LRUCache(_PARENTS)
         self._under_way: dict[str, float] = {}
         """Parents by when their probe started."""
@@ -116,7 +118,7 @@ class Wildcards:
 
     def __len__(self) -> int:
         """Wildcards that were there when DNS last said, however long ago."""
-        return self._verdicts.sizes()[0]
+        return self._entries
 
     def counts(self) -> dict[str, int]:
         """Every counter and gauge by name."""
@@ -136,14 +138,14 @@ class Wildcards:
 
     def above(self, host: str, now: float) -> bool:
         """Whether `host` is to be kept apart from domains: a wildcard is above it, or is being probed for."""
-        if not self._under_way and not len(self):
+        if not self._under_way and not self._entries:
             return False
         parents = self._parents(host)
         return self._closest(parents, now) is not None or not self._under_way.keys().isdisjoint(parents)
 
     def presumed(self, host: str, now: float) -> Verdict | None:
         """HOSTED while there is a wildcard above `host`, whose own records may say otherwise."""
-        entry = self._closest(self._parents(host), now) if len(self) else None
+        entry = self._closest(self._parents(host), now) if self._entries else None
         if entry is None:
             return None
         if now >= entry.stale_until or (now >= entry.verdict.expires and not entry.dns_fails(now)):
@@ -214,6 +216,7 @@ class Wildcards:
         was_there = self._verdicts.hosted(wildcard) is not None
         # Without its steps: whoever owns the zone chooses how long they are.
         self._verdicts.settle(wildcard, replace(finding, steps=()), now)
+        self._entries, _ = self._verdicts.sizes()
         match finding.kind:
             case VerdictKind.HOSTED:
                 self.counters.found += not was_there

@@ -10,10 +10,11 @@ __all__ = ["config_with_all_faces"]
 
 
 def config_with_all_faces(lab: Lab, folder: Path) -> Config:
-    """All faces, a store in `folder`, and proxies that are not there."""
+    """All faces, a store and a snapshot in `folder`, and proxies that are not there."""
     return config_on(
         lab,
         listen={"dns": free_endpoint(), "admin": free_endpoint()},
+        cache={"snapshot": f"{folder}/snapshot"},
         domains={"store": f"sqlite:///{folder}/x.db"},
         proxies={
             "kamailio": (f"udp:127.0.0.1:{free_port()}",),

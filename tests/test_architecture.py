@@ -28,6 +28,9 @@ CORE = frozenset(
         "sources",
         "budgets",
         "scan_resistant",
+        "segments",
+        "snapshot",
+        "snapshot_blocks",
         "heavy_hitters",
         "talkers",
         "retractions",
@@ -91,7 +94,9 @@ LAYERS: Mapping[str, Layer] = {
         modules=frozenset({"admin"}), may_import=CORE | {"belief", "domains", "lookup", "faces", "admin"}
     ),
     "service": Layer(
-        modules=frozenset({"service", "asking", "oversight"}), may_import=frozenset({"*"}), never=TOP
+        modules=frozenset({"service", "asking", "oversight", "snapshots", "snapshot_file"}),
+        may_import=frozenset({"*"}),
+        never=TOP,
     ),
     "top": Layer(modules=TOP, may_import=frozenset({"*"})),
 }

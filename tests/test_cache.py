@@ -467,3 +467,85 @@ def test_doubt_everything_leaves_who_was_asked_for_last() -> None:
     verdicts.settle("third.test", hosted(100.0), 1.0)
     assert verdicts.hosted("first.test") is not None
     assert verdicts.hosted("second.test") is None
+
+
+def taken_back(verdicts: VerdictCache, now: float, **limits: object) -> VerdictCache:
+    """Another cache, by these limits, that takes back at `now` what `verdicts` hands out."""
+    after = cache(**limits)
+    for piece in list(verdicts.pieces()):
+        after.take_back(piece, now)
+    return after
+
+
+def test_take_back_believes_what_was_believed_until_it_would_have_ended() -> None:
+    before = cache()
+    before.settle("hosted.test", hosted(), 0.0)
+    before.settle("elsewhere.test", not_hosted(), 0.0)
+    before.settle("absent.test", Finding(kind=VerdictKind.NOT_HOSTED, ttl=100.0, reason=ABSENT), 0.0)
+    failed = as_kept(before.settle("failing.test", FAILED, 0.0))
+    after = taken_back(before, 0.5)
+    assert after.sizes() == (1, 3)
+    entry = after.hosted("hosted.test")
+    assert entry is not None
+    assert (entry.verdict.expires, entry.refresh_at, entry.stale_until) == (100.0, 90.0, 86_500.0)
+    assert after.unknown("failing.test", 0.5) == failed
+    for host, reason in (("elsewhere.test", "elsewhere"), ("absent.test", ABSENT)):
+        verdict = after.unknown(host, just_before(100.0))
+        assert verdict is not None
+        assert (verdict.kind, verdict.reason) == (VerdictKind.NOT_HOSTED, reason)
+        assert after.unknown(host, 100.0) is None
+        assert after.was_denied(host)
+
+
+@pytest.mark.parametrize(
+    ("finding", "most"),
+    [
+        (hosted(1_000.0), 50.0),
+        (not_hosted(1_000.0), 20.0),
+        (Finding(kind=VerdictKind.NOT_HOSTED, ttl=1_000.0, reason=ABSENT), 20.0),
+    ],
+)
+def test_take_back_by_lower_ceilings_ends_at_these(finding: Finding, most: float) -> None:
+    before = cache(hosted_ttl=(0.0, 5_000.0), not_hosted_ttl=(0.0, 5_000.0))
+    before.settle(HOST, finding, 0.0)
+    after = taken_back(before, 7.0, hosted_ttl=(0.0, 50.0), not_hosted_ttl=(0.0, 20.0), stale=30.0)
+    entry, unknown = after.peek(HOST, 7.0)
+    verdict = unknown if entry is None else entry.verdict
+    assert verdict is not None
+    assert verdict.expires == 7.0 + most
+    if entry is not None:
+        assert entry.stale_until == 7.0 + most + 30.0
+        assert entry.refresh_at <= 67.0
+
+
+def test_take_back_of_doubted_hosts_has_them_looked_up_again() -> None:
+    before = cache()
+    before.settle("hosted.test", hosted(), 0.0)
+    before.settle("elsewhere.test", not_hosted(), 0.0)
+    before.doubt_everything(10.0)
+    after = taken_back(before, 11.0)
+    entry = after.hosted("hosted.test")
+    assert entry is not None
+    assert entry.refresh_at == 10.0
+    assert after.unknown("elsewhere.test", 11.0) is None
+
+
+def test_take_back_of_a_host_that_became_hosted_meanwhile_is_hosted() -> None:
+    before = cache()
+    before.settle(HOST, not_hosted(), 0.0)
+    pieces = before.pieces()
+    taken = [next(pieces), next(pieces), next(pieces)]
+    before.settle(HOST, hosted(), 1.0)
+    after = cache()
+    for piece in [*taken, *pieces]:
+        after.take_back(piece, 2.0)
+    assert after.hosted(HOST) is not None
+    assert after.unknown(HOST, 2.0) is None
+
+
+def test_take_back_more_than_there_may_be_holds_the_bounds() -> None:
+    before = cache()
+    for number in range(2_000):
+        before.settle(f"h{number}.test", hosted(), 0.0)
+        before.settle(f"n{number}.test", not_hosted(), 0.0)
+    assert taken_back(before, 1.0, hosted_entries=3, unknown_entries=4).sizes() == (3, 4)

@@ -28,6 +28,8 @@ def test_keys_that_change_at_once_are_in_force_and_named() -> None:
     ("wanted", "key"),
     [
         (replace(RUNNING, cache=Cache(unknown_entries=7)), "cache.unknown_entries"),
+        (replace(RUNNING, cache=Cache(snapshot="x")), "cache.snapshot"),
+        (replace(RUNNING, cache=Cache(snapshot_every=7.0)), "cache.snapshot_every"),
         (replace(RUNNING, domains=Domains(store="")), "domains.store"),
         (replace(RUNNING, housekeeping=Housekeeping(negatives=7)), "housekeeping.negatives"),
     ],

@@ -43,6 +43,8 @@ unknown_entries = 20
 hosted_ttl = [0, 60]
 not_hosted_ttl = [1.5, 1.5]
 stale = 0
+snapshot = "/var/lib/fastvhost/snapshot"
+snapshot_every = 60
 
 [limits]
 upstream_qps = 50
@@ -120,6 +122,8 @@ def test_config_with_every_key_is_read_whole() -> None:
             hosted_ttl=(0.0, 60.0),
             not_hosted_ttl=(1.5, 1.5),
             stale=0.0,
+            snapshot="/var/lib/fastvhost/snapshot",
+            snapshot_every=60.0,
         ),
         limits=Limits(
             upstream_qps=50.0,
@@ -261,6 +265,7 @@ RANGES = [
     ("cache.hosted_ttl", "[0, 0]", "[0, 2147483647]", "[-1, 0]", "[0, 2147483648]"),
     ("cache.not_hosted_ttl", "[0, 0]", "[0, 2147483647]", "[-0.1, 0]", "[0, 2147483647.5]"),
     ("cache.stale", "0", "2147483647", "-1", "2147483648"),
+    ("cache.snapshot_every", "1", "86_400", "0.9", "86_401"),
     ("limits.upstream_qps", "1", "1_000_000", "0.9", "1_000_001"),
     ("limits.upstream_inflight", "1", "65535", "0", "65536"),
     ("limits.source_rate", "1", "1_000_000", "-1", "1_000_000.5"),
@@ -355,7 +360,8 @@ def test_value_of_the_wrong_kind_is_refused_by_key(key: str, value: str) -> None
             "cache.stail = 5",
             (
                 "cache.stail: unknown, with value 5; did you mean stale? "
-                "allowed: hosted_entries, unknown_entries, hosted_ttl, not_hosted_ttl, stale"
+                "allowed: hosted_entries, unknown_entries, hosted_ttl, not_hosted_ttl, stale, snapshot, "
+                "snapshot_every"
             ),
         ),
         (

@@ -1,4 +1,7 @@
-"""The reader of the commonest reply, held against the reader of all: where it has an answer, both agree."""
+"""The reader of the commonest reply, held against the reader of all: where it has an answer, both agree.
+
+And its compiled form against it, which agrees in all.
+"""
 
 import dns.flags
 import dns.message
@@ -8,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastvhost.resolve import compiled_queries
+from fastvhost.resolve.compiled_queries import LIBRARY
 from fastvhost.resolve.reply import Negative, RrType
 from fastvhost.resolve.wire import Question, nxdomain_ttl, read_reply
 
@@ -43,6 +48,9 @@ def agreed(octets: bytes, name: str = NAME) -> int | None:
     question = Question(name, RrType.NAPTR)
     assert question.is_answered_by(octets, int.from_bytes(octets[:2], "big"))
     quick = nxdomain_ttl(octets, question)
+    if LIBRARY.exists():
+        section = question.octets(0)[12 : question.end]
+        assert compiled_queries.nxdomain_ttl(section, octets) == quick
     if quick is not None:
         assert read_reply(octets, question) == Negative(nxdomain=True, ttl=quick)
     return quick

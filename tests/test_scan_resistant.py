@@ -156,3 +156,50 @@ def test_table_any_calls_never_holds_more_than_its_bound_or_another_s_value(
         assert len(names) <= most
         assert len(names._first) + len(names._again) <= most
         assert names._asked <= names._values.keys() <= {*names._first, *names._again}
+
+
+def copied(names: ScanResistant[int], most: int) -> ScanResistant[int]:
+    """Another table with what `names` hands out."""
+    copy: ScanResistant[int] = ScanResistant(most)
+    for again, values in names.pieces():
+        copy.take_back(values, again=again)
+    return copy
+
+
+def test_taken_back_table_keeps_those_asked_twice_through_a_flood_as_the_first_would() -> None:
+    names = table(1_000, asked_once=100, asked_twice=300)
+    copy = copied(names, 1_000)
+    assert len(copy) == len(names)
+    scan(copy, 50_000)
+    assert held(copy, 0, 300) == 300
+    assert held(copy, 300, 400) == 0
+
+
+def test_take_back_more_than_there_is_room_for_leaves_out_those_asked_once() -> None:
+    names = table(1_000, asked_once=300, asked_twice=100)
+    copy = copied(names, 150)
+    assert len(copy) == 150
+    assert held(copy, 0, 100) == 100
+
+
+def test_take_back_leaves_what_is_there_already() -> None:
+    names = table(10)
+    names.put("a", 1)
+    names.take_back({"a": 2, "b": 3}, again=False)
+    assert (names.peek("a"), names.peek("b"), len(names)) == (1, 3, 2)
+    assert len(names._first) == 2
+
+
+def test_pieces_of_a_table_that_changes_have_no_value_that_was_removed() -> None:
+    names = table(10_000)
+    for number in range(5_000):
+        names.put(f"h{number}", number)
+    pieces = names.pieces()
+    seen = dict(next(pieces)[1])
+    names.remove("h4999")
+    names.put("h4998", -1)
+    for _, values in pieces:
+        seen |= values
+    assert "h4999" not in seen
+    assert seen["h4998"] == -1
+    assert len(seen) == 4_999

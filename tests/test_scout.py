@@ -1,6 +1,5 @@
 """The scout: what it ends by itself, what it hands on, and that nothing of it is left behind."""
 
-import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,15 +12,25 @@ import trio
 from fastvhost.config import Endpoint
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.model import Finding, VerdictKind
+from fastvhost.resolve.queries import Queries
 from fastvhost.resolve.scout import HandedOn, Scout
 from fastvhost.resolve.slots import Slots
 from fastvhost.resolve.upstream import Upstream
 from fastvhost.resolve.walker import Walker
 from fastvhost.service import Service, open_service
+from tests.query_forms import FORMS, available
 from tests.support import ZONE, config_on, until
 from tools.dnslab import Effect, Fault, Lab, open_lab
 
 SLOTS = 4
+
+
+@pytest.fixture(params=FORMS, autouse=True)
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Queries]:
+    """The form that every scout of a test asks by."""
+    form = available(request.param)
+    monkeypatch.setattr(Scout.__init__, "__defaults__", (form,))
+    return form
 
 
 class Rig:
@@ -129,20 +138,13 @@ async def test_without_a_slot_nothing_is_asked() -> None:
         assert lab.total <= SLOTS + 1
 
 
-class FullEpoll:
-    """One that takes no more (epoll_ctl(2), ENOSPC)."""
-
-    def register(self, *_: int) -> None:
-        raise OSError(errno.ENOSPC, "no room")
-
-
-async def test_query_that_cannot_be_watched_is_left_to_the_walk_and_leaves_nothing_open() -> None:
+async def test_query_that_cannot_be_sent_is_left_to_the_walk_and_leaves_nothing_open() -> None:
     async with scouting() as (_, rig):
-        epoll, rig.scout._epoll = rig.scout._epoll, FullEpoll()  # type: ignore[assignment]
+        rig.upstream._servers = (Endpoint("255.255.255.255", 53),)  # EACCES, unless SO_BROADCAST is set
         assert not rig.ask("madeup.test")
-        rig.scout._epoll = epoll
         assert rig.lane.slots.value == SLOTS
         assert rig.scout.under_way == 0
+        assert rig.upstream.counters.udp == 0
 
 
 async def test_name_that_fits_no_message_is_not_asked_for() -> None:

@@ -161,6 +161,18 @@ FAMILIES = (
         r"lookup\.zones_set_aside",
     ),
     _family("fastvhost_cache_entries", "Verdicts in the cache.", r"cache\.(?P<part>hosted|unknown)_entries"),
+    _family(
+        "fastvhost_snapshot_age_seconds",
+        "Since the last snapshot of the cache was begun, or since the start.",
+        r"snapshot\.age",
+    ),
+    _family("fastvhost_snapshot_entries", "Verdicts in the last snapshot.", r"snapshot\.entries"),
+    _family("fastvhost_snapshot_bytes", "Its size.", r"snapshot\.octets"),
+    _family(
+        "fastvhost_snapshot_restored_entries", "Verdicts taken back at the start.", r"snapshot\.restored"
+    ),
+    _family("fastvhost_snapshots_written_total", "Snapshots written.", r"snapshot\.written"),
+    _family("fastvhost_snapshot_failures_total", "Snapshots that failed.", r"snapshot\.failures"),
     _family("fastvhost_denial_questions_total", "DNS questions saved by proofs.", r"denial\.questions"),
     _family(
         "fastvhost_denial_dropped_total",

@@ -172,16 +172,21 @@ class Keeper:
             StoreError: the store cannot be used.
         """
 
-        def read(store: Store) -> tuple[int, dict[str, Standing], DomainTexts, Counter[str], set[str]]:
+        def read(
+            store: Store,
+        ) -> tuple[int, dict[str, Standing], DomainTexts, Counter[str], set[str], list[str]]:
             # All that takes a while with a million domains, while others are answered.
             loaded = store.load()
             pending = [host for host, state in loaded.others.items() if state is DomainState.PENDING]
             zones = self._learner.zones_of(chain(loaded.active, pending))
             texts = DomainTexts(self._config.attributes.prefix, loaded.attributes)
-            return loaded.revision, _standing_of(loaded), texts, zones, store.operator_dids()
+            gone = [host for host, state in loaded.others.items() if state is not DomainState.PENDING]
+            return loaded.revision, _standing_of(loaded), texts, zones, store.operator_dids(), gone
 
-        self._revision, standing, self._texts, zones, dids = await self._writer.call(read)
+        self._revision, standing, self._texts, zones, dids, gone = await self._writer.call(read)
         self._table.replace_all(standing)
+        for host in gone:
+            self._forget(host)  # a snapshot of the cache may be older than what became of them
         self._learner.count_known(zones)
         self._learner.operator_dids = dids
 

@@ -83,14 +83,13 @@ class ReplyTable:
 
     def retract(self, host: str) -> None:
         """Repeat nothing more about a host."""
-        number = self._first.get(host, _NONE)
+        number = self._first.pop(host, _NONE)
         while number != _NONE:
             after = self._after[number]
             self._entries.drop(number)
             self._hosts[number] = None
             self._until[number] = 0.0
             number = after
-        self._first.pop(host, None)
 
     def retract_everything(self) -> None:
         """Repeat nothing more."""

@@ -6,24 +6,23 @@ and those that say NXDOMAIN in the usual form end there. Any other reply, and an
 soon, is handed on to a walk, socket and all, and goes on as if the walk had sent it.
 """
 
-import select
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-import dns.exception
 import trio
 
-from fastvhost.model import ABSENT, Finding, VerdictKind
+from fastvhost.config import Endpoint
+from fastvhost.model import ABSENT, Finding, Step, VerdictKind
 from fastvhost.resolve.account import UnderWay
-from fastvhost.resolve.branches import elsewhere, step
-from fastvhost.resolve.reply import Negative, RrType, Via
+from fastvhost.resolve.branches import elsewhere
+from fastvhost.resolve.compiled_queries import CompiledQueries, NotCompiledError
+from fastvhost.resolve.queries import UNUSUAL, PlainQueries, Queries
 from fastvhost.resolve.walker import Walker
-from fastvhost.resolve.wire import Question, nxdomain_ttl
 from fastvhost.slow_zones import SLOW_SECONDS
 
-__all__ = ["HandedOn", "Landed", "Scout"]
+__all__ = ["HandedOn", "Landed", "Scout", "open_queries"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +36,28 @@ class HandedOn:
 Landed = Callable[[Finding | HandedOn], None]
 """Called once with what was found, or with the query that a walk has to go on with; never raises."""
 
-_BATCH = 64
-"""Replies between two looks at the rest of the program."""
+
+def open_queries() -> Queries:
+    """The fastest form that this installation and platform have."""
+    try:
+        return CompiledQueries()
+    except NotCompiledError:
+        return PlainQueries()
 
 
 class _Asked:
     """A query of ours and who waits for it."""
 
-    __slots__ = ("host", "landed", "question", "under_way", "walker")
+    __slots__ = ("host", "landed", "number", "sent_at", "server", "walker")
 
     def __init__(
-        self, host: str, question: Question, walker: Walker, under_way: UnderWay, landed: Landed
+        self, host: str, walker: Walker, server: Endpoint, number: int, sent_at: float, landed: Landed
     ) -> None:
         self.host = host
-        self.question = question
         self.walker = walker
-        self.under_way = under_way
+        self.server = server
+        self.number = number
+        self.sent_at = sent_at
         self.landed = landed
 
 
@@ -62,11 +67,11 @@ class Scout:
     For upstreams that are not trusted only: of what these say nothing is kept beyond the question.
     """
 
-    def __init__(self, walker: Walker | None) -> None:
+    def __init__(self, walker: Walker | None, queries: Callable[[], Queries] = open_queries) -> None:
         """See `configure`."""
         self._walker = walker
-        self._epoll = select.epoll()
-        self._by_fd: dict[int, _Asked] = {}
+        self._queries = queries()
+        self._by_number: dict[int, _Asked] = {}
         self._in_order: deque[_Asked] = deque()
         self._some = trio.Event()
         self._stopped = False
@@ -81,7 +86,7 @@ class Scout:
     @property
     def under_way(self) -> int:
         """Queries that have not landed."""
-        return len(self._by_fd)
+        return len(self._by_number)
 
     def ask(self, host: str, landed: Landed) -> bool:
         """Ask for NAPTR at `host`, at the cost of a token that the caller has taken and that is there.
@@ -93,25 +98,19 @@ class Scout:
             return False
         lane = walker.unknown
         try:
-            question = Question(host, RrType.NAPTR)
             lane.slots.acquire_nowait()
-        except (dns.exception.DNSException, trio.WouldBlock):
+        except trio.WouldBlock:
             return False
-        try:
-            under_way = walker.upstream.start(question)
-        except OSError:  # the walk will meet it too, and knows what to make of it
+        now = trio.current_time()
+        server = walker.upstream.first_server(now)
+        number = self._queries.ask(server, host)
+        if number is None:  # the walk will meet the reason too, and knows what to make of it
             lane.slots.give_back()
             return False
-        fd = under_way.sent.sock.fileno()
-        try:
-            self._epoll.register(fd, select.EPOLLIN)
-        except OSError:  # ENOSPC, ENOMEM
-            under_way.sent.sock.close()
-            lane.slots.give_back()
-            return False
+        walker.upstream.note_sent()
         lane.retries.earn()
-        asked = _Asked(host, question, walker, under_way, landed)
-        self._by_fd[fd] = asked
+        asked = _Asked(host, walker, server, number, now, landed)
+        self._by_number[number] = asked
         self._in_order.append(asked)
         self._some.set()
         return True
@@ -123,18 +122,17 @@ class Scout:
     async def listen(self) -> NoReturn:
         """Receive replies until cancelled."""
         while True:
-            await trio.lowlevel.wait_readable(self._epoll.fileno())
-            for fd, _ in self._epoll.poll(0, _BATCH):
-                self._receive(fd)
+            await trio.lowlevel.wait_readable(self._queries.fileno())
+            self._take_turn()
 
     async def watch(self) -> NoReturn:
         """Hand on what is not answered soon, until cancelled."""
         while True:
             await self._some.wait()
             while self._in_order:
-                await trio.sleep_until(self._in_order[0].under_way.sent_at + SLOW_SECONDS)
+                await trio.sleep_until(self._in_order[0].sent_at + SLOW_SECONDS)
                 now = trio.current_time()
-                while self._in_order and self._in_order[0].under_way.sent_at + SLOW_SECONDS <= now:
+                while self._in_order and self._in_order[0].sent_at + SLOW_SECONDS <= now:
                     self._hand_on_unless_landed(self._in_order.popleft())
             self._some = trio.Event()
 
@@ -146,44 +144,43 @@ class Scout:
 
     def close(self) -> None:
         """Give back what it holds; only once nothing of it runs."""
-        self._epoll.close()
-        for asked in self._by_fd.values():
-            asked.under_way.sent.sock.close()
+        self._queries.close()
 
-    def _receive(self, fd: int) -> None:
-        asked = self._by_fd[fd]
-        under_way = asked.under_way
-        sent = under_way.sent
-        came = sent.receive()
-        if came is None:  # the datagram failed its checksum
-            return
-        if isinstance(came, bytes) and asked.question.is_answered_by(came, sent.message_id):
-            ttl = nxdomain_ttl(came, asked.question)
-            if ttl is not None:
-                del self._by_fd[fd]
-                sent.sock.close()
+    def _take_turn(self) -> None:
+        now = trio.current_time()
+        # All at once: the number of a query that has ended may be that of the next.
+        ended = [(self._by_number.pop(number), ttl, octets) for number, ttl, octets in self._queries.turn()]
+        for asked, ttl, octets in ended:
+            if ttl == UNUSUAL:
+                self._hand_on(asked)
+            else:
                 asked.walker.unknown.slots.give_back()
-                asked.landed(self._finding(asked, ttl, len(came)))
-                return
-        sent.came = came
-        self._hand_on(fd, asked)
-
-    def _finding(self, asked: _Asked, ttl: int, octets: int) -> Finding:
-        """What a walk makes of such a reply (RFC 8020: nothing is below the name either)."""
-        under_way = asked.under_way
-        seconds = trio.current_time() - under_way.sent_at
-        reply = Negative(nxdomain=True, ttl=ttl, via=Via(server=str(under_way.server), seconds=seconds))
-        asked.walker.upstream.note_reply(under_way, reply, octets)
-        shown = step(0, asked.host, RrType.NAPTR, reply, "no such domain", VerdictKind.NOT_HOSTED)
-        return elsewhere(ttl, ABSENT, shown)
+                asked.landed(_finding(asked, ttl, octets, now))
 
     def _hand_on_unless_landed(self, asked: _Asked) -> None:
-        fd = asked.under_way.sent.sock.fileno()
-        if self._by_fd.get(fd) is asked:
-            self._hand_on(fd, asked)
+        if self._by_number.get(asked.number) is asked:
+            del self._by_number[asked.number]
+            self._hand_on(asked)
 
-    def _hand_on(self, fd: int, asked: _Asked) -> None:
-        del self._by_fd[fd]
-        self._epoll.unregister(fd)
+    def _hand_on(self, asked: _Asked) -> None:
+        sent = self._queries.take(asked.number)
         asked.walker.unknown.slots.give_back()
-        asked.landed(HandedOn(walker=asked.walker, under_way=asked.under_way))
+        under_way = UnderWay(server=asked.server, sent=sent, sent_at=asked.sent_at)
+        asked.landed(HandedOn(walker=asked.walker, under_way=under_way))
+
+
+def _finding(asked: _Asked, ttl: int, octets: int, now: float) -> Finding:
+    """What a walk makes of such a reply (RFC 8020: nothing is below the name either)."""
+    seconds = now - asked.sent_at
+    asked.walker.upstream.note_nxdomain(asked.server, seconds, octets)
+    shown = Step(
+        depth=0,
+        question=f"NAPTR {asked.host}",
+        rcode="NXDOMAIN",
+        ttl=ttl,
+        server=str(asked.server),
+        seconds=seconds,
+        proved="no such domain",
+        kind=VerdictKind.NOT_HOSTED,
+    )
+    return elsewhere(ttl, ABSENT, shown)

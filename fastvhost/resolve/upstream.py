@@ -244,27 +244,23 @@ class Upstream:
             case _:
                 return replace(reply, via=via)
 
-    def start(self, question: Question) -> UnderWay:
-        """Send a query to the preferred server, paid for by the caller.
+    def first_server(self, now: float) -> Endpoint:
+        """The server to ask first, by whoever asks and pays itself."""
+        return self._turns(now)[0] if self._avoid_until else self._servers[0]
 
-        Raises:
-            OSError: it could not be sent.
-        """
-        now = trio.current_time()
-        server = self._servers[0]
-        if self._avoid_until:
-            server = self._turns(now)[0]
-        return self._start(server, question)
+    def note_sent(self) -> None:
+        """A query was sent to `first_server`."""
+        self.counters.udp += 1
 
-    def note_reply(self, under_way: UnderWay, reply: Negative, octets: int) -> None:
-        """A query of `start` was answered, and `reply` is all that there is to its question."""
-        self._heard(under_way.server)
-        self._patience.note(under_way.server, reply.via.seconds)
+    def note_nxdomain(self, server: Endpoint, seconds: float, octets: int) -> None:
+        """That query was answered after `seconds`, by so many octets, and NXDOMAIN is all there is to it."""
+        self._heard(server)
+        self._patience.note(server, seconds)
         self.counters.octets += octets
-        self.counters.outcomes[_outcome(reply)] += 1
+        self.counters.outcomes["NXDOMAIN"] += 1
 
     def _start(self, server: Endpoint, question: Question) -> UnderWay:
-        self.counters.udp += 1
+        self.note_sent()
         now = trio.current_time()
         return UnderWay(server=server, sent=send_udp(server, question.octets), sent_at=now)
 

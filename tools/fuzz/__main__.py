@@ -73,8 +73,8 @@ def _fuzz(name: str, seconds: int, found: Path) -> bool:
     if not TARGETS[name].in_c:
         return _told(name, _run(["tools.fuzz.atheris_engine", name, str(seconds), str(found)], None, seconds))
     with TemporaryDirectory() as directory:
-        library = Path(directory) / "libbatch.so"
-        why = compile_sanitised(library)
+        library = Path(directory) / f"lib{name}.so"
+        why = compile_sanitised(library, name)
         if why is not None:
             print(f"{name:12} not compiled: {why}")
             return False

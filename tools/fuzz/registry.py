@@ -34,7 +34,9 @@ TARGETS: Mapping[str, Target] = {
     "reply": Target(module="tools.fuzz.reply", max_octets=2_000),
     "host": Target(module="tools.fuzz.host", max_octets=300),
     "attributes": Target(module="tools.fuzz.attributes", max_octets=1_500),
+    "snapshot": Target(module="tools.fuzz.snapshot", max_octets=1_000),
     "batch": Target(module="tools.fuzz.batch", max_octets=400, in_c=True),
+    "queries": Target(module="tools.fuzz.queries", max_octets=400, in_c=True),
 }
 
 

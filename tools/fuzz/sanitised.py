@@ -14,7 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from fastvhost.faces import compiled
-from tools.compile_batch import compile_batch
+from fastvhost.resolve import compiled_queries
+from tools.compile_batch import QUERIES, SOURCE, compile_batch
 from tools.fuzz.registry import TARGETS, inputs_of, load
 
 __all__ = ["compile_sanitised", "keep_current", "main", "mutated", "sanitised_environment"]
@@ -23,9 +24,13 @@ _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"
 _MOST_MUTATIONS = 8
 
 
-def compile_sanitised(library: Path) -> str | None:
-    """Make the library, whose code ends the process where it errs; or return why there is none."""
-    return compile_batch(library, _SANITIZERS)
+_SOURCES = {"batch": SOURCE, "queries": QUERIES}
+"""By target."""
+
+
+def compile_sanitised(library: Path, name: str = "batch") -> str | None:
+    """Make a target's library, whose code ends the process where it errs; or return why there is none."""
+    return compile_batch(library, _SANITIZERS, source=_SOURCES[name])
 
 
 def sanitised_environment() -> dict[str, str]:
@@ -66,7 +71,10 @@ def mutated(octets: bytes, others: Sequence[bytes], chance: random.Random, *, mo
 
 def main(name: str, seconds: str, found: str, library: str) -> None:
     """Run the target `name` with `library` for `seconds`; the input of a fault is left in `found`."""
-    compiled.LIBRARY = Path(library)
+    if name == "queries":
+        compiled_queries.LIBRARY = Path(library)
+    else:
+        compiled.LIBRARY = Path(library)
     target = TARGETS[name]
     check = load(target)
     chance = random.Random()

@@ -14,10 +14,14 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from fastvhost.cache import VerdictCache
+from fastvhost.config import Cache
 from fastvhost.faces.pdb_codec import MAX_NAME, write_reply, write_request
-from fastvhost.model import VerdictKind
+from fastvhost.model import ABSENT, Finding, VerdictKind
 from fastvhost.resolve.reply import RrType
 from fastvhost.resolve.wire import Question
+from fastvhost.snapshot import write_block, write_end, write_header
+from fastvhost.snapshot_blocks import payloads_of
 from tools.fuzz.registry import CORPUS
 from tools.fuzz.reply import NAME
 
@@ -39,7 +43,9 @@ def seeds() -> Mapping[str, Mapping[str, bytes]]:
         "reply": _replies(),
         "host": _hosts(),
         "attributes": _attributes(),
+        "snapshot": _snapshots(),
         "batch": _dialogues(),
+        "queries": _nxdomains(),
     }
 
 
@@ -183,6 +189,24 @@ def _replies() -> dict[str, bytes]:
     }
 
 
+def _nxdomains() -> dict[str, bytes]:
+    """Their ids differ by nothing from that of the query, but for one."""
+    nxdomain = _reply(RrType.NAPTR, authority=[_SOA], rcode=dns.rcode.NXDOMAIN)
+    root = _reply(RrType.NAPTR, authority=[". 60 IN SOA . . 1 2 3 4 5"], rcode=dns.rcode.NXDOMAIN)
+    end = Question(NAME, RrType.NAPTR).end
+    return {
+        "usual": nxdomain,
+        "root": root,
+        "other-letters": nxdomain[:12] + nxdomain[12:end].upper() + nxdomain[end:],
+        "other-id": b"\0\1" + nxdomain[2:],
+        "other-type": _reply(RrType.A, authority=[_SOA], rcode=dns.rcode.NXDOMAIN),
+        "without-edns": nxdomain[:10] + b"\0\0" + nxdomain[12:-11],
+        "two-records": _reply(RrType.NAPTR, authority=[_SOA, _NSEC], rcode=dns.rcode.NXDOMAIN),
+        "nodata": _reply(RrType.NAPTR, authority=[_SOA]),
+        "header": nxdomain[:12],
+    }
+
+
 def _hosts() -> dict[str, bytes]:
     texts = {
         "name": "sip.Example.com",
@@ -240,6 +264,29 @@ def _attributes() -> dict[str, bytes]:
 
 def _record(circumstances: int, *strings: bytes) -> bytes:
     return bytes([circumstances]) + b"".join(b"%c%b" % (len(string), string) for string in strings)
+
+
+def _snapshots() -> dict[str, bytes]:
+    """See `snapshot.py`."""
+    cache = VerdictCache(Cache())
+    for host, kind, reason in (
+        ("hosted.test", VerdictKind.HOSTED, "SRV leads to us"),
+        ("elsewhere.test", VerdictKind.NOT_HOSTED, "elsewhere"),
+        ("failing.test", VerdictKind.UNDETERMINED, "SERVFAIL"),
+        ("absent.test", VerdictKind.NOT_HOSTED, ABSENT),
+        ("again.test", VerdictKind.NOT_HOSTED, ABSENT),
+    ):
+        cache.settle(host, Finding(kind=kind, ttl=100.0, reason=reason), 0.0)
+    cache.unknown("again.test", 0.0)
+    payloads = [payload for piece in cache.pieces() for payload in payloads_of(piece, 0.0)]
+    blocks = {
+        f"blocks-{payload.kind}": bytes([payload.kind - 1, payload.entries])
+        + len(payload.octets).to_bytes(2, "little")
+        + payload.octets
+        for payload in payloads
+    }
+    whole = write_header(bytes(32), 1_700_000_000.0) + b"".join(map(write_block, payloads))
+    return {**blocks, "blocks-all": b"".join(blocks.values()), "file": whole + write_end(5), "torn": whole}
 
 
 def _dialogues() -> dict[str, bytes]:

@@ -118,12 +118,12 @@ def configuration_page(default: str) -> str:
     """fastvhost.toml(5), from the text of the default configuration."""
     parts = [_CONFIGURATION_HEAD.format(date=_DATE).rstrip()]
     for before, section, body in re.findall(
-        r"((?:^# .*\n)*)^\[(\w+)\]\n((?:^#.*\n)*)", default, re.MULTILINE
+        r"((?:^# .*\n)*)^\[(\w+)\]\n((?:^#?\w.*\n|^# .*\n)*)", default, re.MULTILINE
     ):
         parts.append(f".Sh [{section}]")
         parts.extend(_text(before.replace("# ", "")))
         parts.append(".Bl -tag -width Ds")
-        for text, key, value in re.findall(r"^# (.*)\n#(\w+) = (.*)$", body, re.MULTILINE):
+        for text, key, value in re.findall(r"^# (.*)\n#?(\w+) = (.*)$", body, re.MULTILINE):
             parts.append(f".It Ic {key} = {_escaped(value)}")
             parts.extend(_text(text))
         parts.append(".El")
