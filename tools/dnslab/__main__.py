@@ -4,7 +4,6 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import trio
 
@@ -13,24 +12,16 @@ from tools.dnslab.faults import Effect, Fault
 from tools.dnslab.lab import Lab
 from tools.dnslab.opening import open_lab
 from tools.dnslab.zones import Unknown, Zone, read_zone
+from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
 
-EXIT_USAGE = 2
 
 EPILOG = """\
 example:
   python -m tools.dnslab --zone example.zone --port 5300 --unknown nxdomain
   dig @127.0.0.1 -p 5300 CH TXT queries.dnslab.      the number of queries so far; not counted itself
 """
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse prints its usage before an error; here bad usage is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the process with `message` on stderr and exit status 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,8 +57,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="dnslab",
         description="A DNS server on loopback for tests, demos and benchmarks.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--zone", action="append", required=True, metavar="FILE", help="zone file; repeat for more"

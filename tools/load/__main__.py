@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from fastvhost.config_file import parse_endpoint
 from fastvhost.errors import ConfigError
@@ -15,11 +14,11 @@ from tools.load.errors import LoadError
 from tools.load.pdb import Pdb
 from tools.load.plan import Plan
 from tools.load.run import run_load
+from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
 
 _NOTHING_ANSWERED = 1
-_USAGE = 2
 _SECONDS = 5.0
 
 _EPILOG = """\
@@ -31,14 +30,6 @@ examples:
 
 exit status: 0; 1 when not one reply came; 2 usage, or nothing listens there
 """
-
-
-class _OneLineParser(argparse.ArgumentParser):
-    """argparse prints its usage before an error; here bad usage is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the process with `message` on stderr and exit status 2."""
-        self.exit(_USAGE, f"{self.prog}: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,12 +73,10 @@ def _read_names(path: Path) -> tuple[bytes, ...]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
+    parser = OneLineParser(
         prog="load",
         description="Load on a fastvhost, or another DNS server, on this machine: by PDB or by DNS.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--server", default="127.0.0.1", metavar="ADDR:PORT", help="default: 127.0.0.1, port 5380 or 5381")
