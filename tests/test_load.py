@@ -18,6 +18,7 @@ from fastvhost.faces.pdb_codec import read_request, write_reply
 from fastvhost.model import VerdictKind
 from tools.load import Figures, LatencyHistogram, LoadError, Plan, run_load
 from tools.load.__main__ import main
+from tools.load.pace import Pace
 from tools.load.ring import IDS, RequestRing
 
 Replier = Callable[[bytes], Sequence[bytes]]
@@ -321,12 +322,79 @@ def test_open_loop_measures_from_the_instant_at_which_a_request_was_due() -> Non
 
 
 def test_progress_is_told_while_the_run_goes_on() -> None:
-    told: list[int] = []
+    told: list[tuple[int, float]] = []
     with pdb_server() as server:
         plan = Plan(server=server.endpoint, names=NAMES, rate=500.0, seconds=1.1)
-        figures = run_load(plan, progress=lambda so_far: told.append(so_far.sent))
-    assert told
-    assert 0 < told[0] < figures.sent
+        figures = run_load(plan, progress=lambda so_far, at: told.append((so_far.sent, at)))
+    sent, at = told[0]
+    assert 0 < sent < figures.sent
+    assert at >= 1.0
+
+
+@pytest.mark.parametrize("poisson", [False, True])
+def test_a_pace_counts_what_is_due_before_an_instant(poisson: bool) -> None:
+    pace = Pace(1_000.0, poisson=poisson)
+    assert (pace.at(0), pace.due(0.0), pace.due(1e-9)) == (0.0, 0, 1)
+    for number in (1, 1_000, IDS - 1, IDS, 3 * IDS + 7):
+        at = pace.at(number)
+        assert pace.due(at + 1e-7) == number + 1
+        assert list(pace.instants(number, 1, 5.0)) == [pytest.approx(5.0 + at)]
+    assert pace.at(IDS) == pytest.approx(IDS / 1_000.0)
+    assert list(pace.instants(IDS - 2, 2, 0.0)) == [pace.at(IDS - 2), pace.at(IDS - 1)]
+
+
+def test_a_pace_that_is_even_or_poisson_has_such_gaps() -> None:
+    even, poisson = Pace(1_000.0), Pace(1_000.0, poisson=True)
+    assert (even.due(10.0), even.at(10_000)) == (10_000, 10.0)
+    gaps = [poisson.at(number + 1) - poisson.at(number) for number in range(20_000)]
+    # Of exponential gaps of mean 1 ms a share of 1/e is longer than that.
+    assert sum(gap > 1e-3 for gap in gaps) / len(gaps) == pytest.approx(0.368, abs=0.02)
+
+
+def test_open_loop_by_poisson_sends_all_that_is_due() -> None:
+    with pdb_server() as server:
+        plan = Plan(server=server.endpoint, names=NAMES, rate=2_000.0, poisson=True, seconds=None, count=300)
+        figures = run_load(plan)
+    assert_adds_up(figures)
+    assert figures.answered == 300
+    assert figures.seconds >= Pace(2_000.0, poisson=True).at(299)
+
+
+def test_sources_are_named_by_known_and_random_hosts() -> None:
+    sources = (b"192.0.2.1", b"192.0.2.2")
+    with pdb_server() as server:
+        plan = Plan(
+            server=server.endpoint,
+            names=(b"a.example",),
+            unknown_share=0.5,
+            sources=sources,
+            seconds=None,
+            count=400,
+        )
+        figures = run_load(plan)
+    assert figures.answered == 400
+    known = Counter(name for name in server.names if b"invalid" not in name)
+    assert set(known) == {b"a.example 192.0.2.1", b"a.example 192.0.2.2"}
+    assert figures.verdicts_of_unknown == {VerdictKind.HOSTED: 400 - known.total()}
+    assert {name.partition(b" ")[2] for name in server.names} == set(sources)
+
+
+def test_another_machine_is_asked_only_when_that_is_meant() -> None:
+    elsewhere = Endpoint("192.0.2.1", 5380)
+    with pytest.raises(LoadError, match="not a loopback address"):
+        Plan(server=elsewhere, names=NAMES)
+    assert Plan(server=elsewhere, names=NAMES, beyond_loopback=True).server == elsewhere
+
+
+def test_a_histogram_since_a_copy_has_only_what_came_later() -> None:
+    histogram = LatencyHistogram()
+    histogram.record(1.0, 3)
+    copy = histogram.merged(LatencyHistogram())
+    histogram.record(1e-3, 10)
+    later = histogram.since(copy)
+    assert (later.count, later.highest) == (10, pytest.approx(1e-3, rel=0.01))
+    assert later.percentile(100.0) == later.highest
+    assert histogram.since(histogram).highest == 0.0
 
 
 def free_port() -> int:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
@@ -152,10 +153,30 @@ def test_a_reply_longer_than_its_slot_counts_by_what_it_begins_with() -> None:
     assert figures.as_json()["verdicts"] == {"NOERROR, 20 answers": 20}
 
 
+@pytest.mark.parametrize("source", ["192.0.2.1", "2001:db8::1"])
+def test_a_source_is_a_client_subnet_of_its_whole_address(source: str) -> None:
+    seen: list[dns.message.Message] = []
+
+    def with_edns(query: dns.message.Message) -> Sequence[bytes]:
+        seen.append(query)
+        return ours(query)
+
+    with dns_server(with_edns) as server:
+        names = (f"a.example {source}".encode(),)
+        figures = run_load(Plan(server=server.endpoint, dialect=Dns(), names=names, seconds=None, count=5))
+    assert (figures.answered, figures.strays) == (5, 0)
+    (option,) = seen[0].options
+    assert isinstance(option, dns.edns.ECSOption)
+    assert (option.address, option.scopelen) == (source, 0)
+    assert option.srclen == (32 if "." in source else 128)
+    assert seen[0].payload == 1_232
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        (b"a.example 192.0.2.1", "a DNS query has a host and no source"),
+        (b"a.example somewhere", "no address to name as a source"),
+        (b"a.example 192.0.2.1 192.0.2.2", "no address to name as a source"),
         (b"a..example", "no domain name"),
         (b"b" * 64, "no domain name"),
         (b".".join([b"c" * 60] * 4), "over 255 octets as a DNS name"),

@@ -11,6 +11,7 @@ from fastvhost.config_file import parse_endpoint
 from fastvhost.errors import ConfigError
 from tools.load.dns import Dns
 from tools.load.errors import LoadError
+from tools.load.names import read_names
 from tools.load.pdb import Pdb
 from tools.load.plan import Plan
 from tools.load.run import run_load
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    names = () if arguments.hosts is None else _read_names(arguments.hosts)
+    names = () if arguments.hosts is None else read_names(arguments.hosts)
     seconds: float | None = arguments.seconds
     if seconds is None and arguments.count is None:
         seconds = _SECONDS
@@ -62,14 +63,6 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         count=arguments.count,
         timeout=arguments.timeout,
     )
-
-
-def _read_names(path: Path) -> tuple[bytes, ...]:
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise LoadError(f"{path}: {error.strerror or error}") from error
-    return tuple(name for line in lines if (name := line.strip()) and not name.startswith(b"#"))
 
 
 def _parser() -> argparse.ArgumentParser:
