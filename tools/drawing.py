@@ -1,4 +1,4 @@
-"""An empty figure of matplotlib, and its file: alike for all plots, and the same file from the same figures."""
+"""An empty figure of matplotlib, and its file: alike for all plots, the same from the same figures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -27,27 +27,37 @@ _SPIN = 200e-6
 """Open loop: a wait shorter than this spins, since waking from sleep would be late by a part of it."""
 
 
-def run_load(plan: Plan, *, progress: Progress | None = None, batched: bool | None = None) -> Figures:
+def run_load(
+    plan: Plan,
+    *,
+    progress: Progress | None = None,
+    begin: Callable[[], None] | None = None,
+    batched: bool | None = None,
+) -> Figures:
     """Run `plan` to its end and return what was measured. Blocks; a core of its own makes it honest.
 
     A closed loop measures capacity: its latency is mostly the queue that its window keeps. An open loop
     (`plan.rate`) measures latency, from the instant at which a request was due to be sent.
 
     Args:
+        begin: called right before the first request, when all is ready for it.
         batched: False to use one system call a datagram; None for the best that the platform has.
 
     Raises:
         LoadError: nothing listens there, or a name cannot be asked for.
     """
     ring = RequestRing(plan)
+    pace = None if plan.rate is None else Pace(plan.rate, poisson=plan.poisson)
     slot = ring.stride + plan.dialect.room
     try:
         with open_wire(plan.server, ring, slot, batched=batched) as wire:
+            if begin is not None:
+                begin()
             run = _Run(plan, ring, wire, progress)
-            if plan.rate is None:
+            if pace is None:
                 run.closed_loop(plan.window)
             else:
-                run.open_loop(Pace(plan.rate, poisson=plan.poisson))
+                run.open_loop(pace)
             return run.figures
     except ConnectionRefusedError as error:
         raise LoadError(f"nothing listens on UDP {plan.server}") from error
