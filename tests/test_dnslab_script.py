@@ -25,7 +25,7 @@ from tools.dnslab import (
     read_marks,
     read_script,
 )
-from tools.dnslab.__main__ import main
+from tools.dnslab.__main__ import SCRIPT_BEGINS, main
 from tools.dnslab.script import MAX_CHANGES
 
 SCRIPT = "10 s: slow 2 s; 20s: loss 30%\n\n 0.5 min: servfail  # all of it\n40 s: normal"
@@ -176,7 +176,8 @@ def test_process_plays_its_script_from_the_signal_on(tmp_path: Path) -> None:
             assert process.stdout.readline().startswith("listening on ")
             before = datetime.now(UTC)
             process.send_signal(signal.SIGUSR1)
-            lines = [process.stderr.readline() for _ in range(2)]
+            first, *lines = [process.stderr.readline() for _ in range(3)]
+            assert first == f"{SCRIPT_BEGINS} 2 changes\n"
             marks = read_marks("".join(lines))
             assert [mark.text for mark in marks] == ["slow 5 ms", "servfail"]
             assert marks[0].instant >= before - timedelta(milliseconds=1)

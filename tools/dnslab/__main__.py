@@ -18,7 +18,10 @@ from tools.dnslab.script import WORDS, Change, read_script
 from tools.dnslab.zones import Zone, read_zone
 from tools.one_line_parser import OneLineParser
 
-__all__ = ["main"]
+__all__ = ["SCRIPT_BEGINS", "main"]
+
+SCRIPT_BEGINS = "dnslab: the script begins:"
+"""How the line begins that is written to stderr right then."""
 
 
 EPILOG = f"""\
@@ -67,15 +70,21 @@ async def _serve(
             print(f"listening on {_address_text(lab.address)}", flush=True)
             async with trio.open_nursery() as nursery:
                 if started:
-                    nursery.start_soon(play, lab, script, _announce)
+                    nursery.start_soon(_play, lab, script)
                 async for number in signals:
                     if number != signal.SIGUSR1:
                         break
                     if not started:
                         started = True
-                        nursery.start_soon(play, lab, script, _announce)
+                        nursery.start_soon(_play, lab, script)
                 nursery.cancel_scope.cancel()
     return lab
+
+
+async def _play(lab: Lab, script: Sequence[Change]) -> None:
+    if script:
+        print(f"{SCRIPT_BEGINS} {len(script)} changes", file=sys.stderr, flush=True)
+        await play(lab, script, _announce)
 
 
 def _announce(change: Change) -> None:

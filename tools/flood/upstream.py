@@ -59,8 +59,11 @@ class Upstream:
         try:
             connection.request("GET", "/metrics")
             text = connection.getresponse().read(_MOST_OCTETS)
-        except (OSError, http.client.HTTPException) as error:
-            self.why_unknown = f"http://{self._admin}/metrics: {str(error) or type(error).__name__}"
+        except OSError as error:
+            self.why_unknown = f"http://{self._admin}/metrics: {error.strerror or error}"
+            return
+        except http.client.HTTPException as error:
+            self.why_unknown = f"http://{self._admin}/metrics: no HTTP: {type(error).__name__}"
             return
         finally:
             connection.close()

@@ -1,4 +1,4 @@
-"""The daemon of a play: an operator's configuration on the lab's DNS, and nothing of the operator's touched."""
+"""The daemon of a play: an operator's configuration on the lab's DNS, and nothing of theirs touched."""
 
 import sys
 from collections.abc import Sequence

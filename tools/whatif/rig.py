@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastvhost.config import Endpoint
+from tools.dnslab.__main__ import SCRIPT_BEGINS
 from tools.dnslab.marks import Mark, read_marks
 from tools.flood.errors import FloodError
 
@@ -32,8 +33,13 @@ class Rig:
     _lab_log: Path
 
     def start_script(self) -> None:
-        """From now on the lab's changes come."""
+        """From now on the lab's changes come; blocks until it has begun.
+
+        Raises:
+            FloodError: it has ended.
+        """
         self._lab.send_signal(signal.SIGUSR1)
+        _wait_until_said(self._lab, SCRIPT_BEGINS, self._lab_log)
 
     def marks(self) -> tuple[Mark, ...]:
         """The changes that have come."""
@@ -77,17 +83,17 @@ def _running(
         ) as process,
     ):
         try:
-            yield process, _wait_until_ready(process, ready, log)
+            yield process, _wait_until_said(process, ready, log)
         finally:
             _end(process)
 
 
-def _wait_until_ready(process: subprocess.Popen[str], ready: str, log: Path) -> Sequence[str]:
+def _wait_until_said(process: subprocess.Popen[str], pattern: str, log: Path) -> Sequence[str]:
     pause = threading.Event()
     for _ in range(int(_START_SECONDS / 0.05)):
         ended = process.poll() is not None
         text = log.read_text(errors="replace")
-        found = re.search(ready, text)
+        found = re.search(pattern, text)
         if found is not None:
             return found.groups()
         if ended:
