@@ -1,4 +1,4 @@
-"""An outage played against a configuration: what the lab says, what the daemon is kept from, and all of it."""
+"""An outage played against a configuration: what the lab says, what the daemon is kept from, and the play."""
 
 import json
 from collections.abc import Sequence
@@ -7,9 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from fastvhost.config import Config, Dns, Domains, Endpoint, Limits, Listen, Own, Proxies, Transport
+from fastvhost.config import (
+    Config,
+    Dns,
+    Domains,
+    Endpoint,
+    Limits,
+    Listen,
+    Log,
+    LogLevel,
+    Own,
+    Proxies,
+    Transport,
+)
 from fastvhost.model import VerdictKind
 from fastvhost.service import open_service
+from tests.support import refusal
 from tools.dnslab import open_lab, parse_zone
 from tools.flood import FloodError
 from tools.whatif.__main__ import main
@@ -60,6 +73,7 @@ def test_daemon_on_the_lab_touches_nothing_of_the_operators() -> None:
         limits=Limits(upstream_qps=77.0),
         domains=Domains(store="postgresql+psycopg://db/proxy", always=("a.test",)),
         proxies=Proxies(kamailio=("udp:127.0.0.1:8090",), evapi=(Endpoint("127.0.0.1", 8448),)),
+        log=Log(level=LogLevel.ERROR),
     )
     played = on_the_lab(config, LAB, store="")
     free = Endpoint("127.0.0.1", 0)
@@ -67,7 +81,7 @@ def test_daemon_on_the_lab_touches_nothing_of_the_operators() -> None:
     assert played.listen.allow == (ip_network("192.0.2.0/24"), ip_network("127.0.0.0/8"))
     assert (played.dns.servers, played.dns.timeout) == ((LAB,), 0.5)
     assert (played.domains.store, played.domains.always) == ("", ("a.test",))
-    assert played.proxies == Proxies()
+    assert (played.proxies, played.log) == (Proxies(), Log())
     assert (played.own, played.limits, played.cache) == (config.own, config.limits, config.cache)
 
 
@@ -113,9 +127,4 @@ def test_command_line_wrong_is_one_line_and_exit_2(
     Path("fastvhost.toml").write_text(own)
     Path("secret.toml").write_text(f'{own}[domains]\nlearn = "token"\nsecret_file = "absent"\n')
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    with pytest.raises(SystemExit) as ended:
-        main(["--config", "fastvhost.toml", *arguments])
-    said = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert why in said
-    assert said.count("\n") == 1
+    assert why in refusal(main, ["--config", "fastvhost.toml", *arguments], capsys)

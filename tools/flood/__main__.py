@@ -12,7 +12,8 @@ from tools.dnslab.marks import Mark, read_marks
 from tools.flood.errors import FloodError
 from tools.flood.options import add_load, add_reports, check_reports, hosts_named, plan_of, write_reports
 from tools.flood.running import flood
-from tools.load import Dialect, Dns, LoadError, Pdb
+from tools.load import LoadError
+from tools.load.face import add_face, face_of
 from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
@@ -36,10 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     marks: Path | None = arguments.marks
-    dialect: Dialect = Pdb() if arguments.dns is None else Dns(arguments.dns)
     try:
         check_reports(arguments.report)
-        server = parse_endpoint(arguments.server, default_port=dialect.default_port)
+        server, dialect = face_of(arguments)
         admin = Endpoint(server.address, _ADMIN_PORT)
         if arguments.admin is not None:
             admin = parse_endpoint(arguments.admin, default_port=_ADMIN_PORT)
@@ -76,19 +76,10 @@ def _parser() -> OneLineParser:
     parser = OneLineParser(
         prog="flood", description="Load on a fastvhost that runs, and what it makes of it.", epilog=_EPILOG
     )
+    add_face(parser)
     add = parser.add_argument
-    add("--server", default="127.0.0.1", metavar="ADDR:PORT", help="default: 127.0.0.1, port 5380 or 5381")
-    add(
-        "--dns",
-        nargs="?",
-        const="vhost.internal",
-        metavar="ZONE",
-        help="by DNS, not PDB; hosts are below ZONE (default: %(const)s)",
-    )
     add("--admin", metavar="ADDR:PORT", help="its admin face (default: port 5382 of the server's address)")
-    add(
-        "--marks", type=Path, metavar="FILE", help="where tools.dnslab logs (its stderr), to mark its changes"
-    )
+    add("--marks", type=Path, metavar="FILE", help="what tools.dnslab wrote to stderr: marks its changes")
     add(
         "--beyond-loopback",
         action="store_true",

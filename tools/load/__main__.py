@@ -7,12 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastvhost.config_file import parse_endpoint
 from fastvhost.errors import ConfigError
-from tools.load.dns import Dns
 from tools.load.errors import LoadError
+from tools.load.face import add_face, face_of
 from tools.load.names import read_names
-from tools.load.pdb import Pdb
 from tools.load.plan import Plan
 from tools.load.run import run_load
 from tools.one_line_parser import OneLineParser
@@ -50,9 +48,9 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     seconds: float | None = arguments.seconds
     if seconds is None and arguments.count is None:
         seconds = _SECONDS
-    dialect = Pdb() if arguments.dns is None else Dns(arguments.dns)
+    server, dialect = face_of(arguments)
     return Plan(
-        server=parse_endpoint(arguments.server, default_port=dialect.default_port),
+        server=server,
         dialect=dialect,
         names=names,
         unknown_share=arguments.unknown,
@@ -71,15 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Load on a fastvhost, or another DNS server, on this machine: by PDB or by DNS.",
         epilog=_EPILOG,
     )
+    add_face(parser)
     add = parser.add_argument
-    add("--server", default="127.0.0.1", metavar="ADDR:PORT", help="default: 127.0.0.1, port 5380 or 5381")
-    add(
-        "--dns",
-        nargs="?",
-        const="vhost.internal",
-        metavar="ZONE",
-        help='A of HOST.ZONE by DNS, not PDB; "" for the hosts themselves (default ZONE: %(const)s)',
-    )
     add("--hosts", type=Path, metavar="FILE", help="one HOST or `HOST SOURCE` a line; # begins a comment")
     add("--unknown", type=float, default=0.0, metavar="SHARE", help="of random hosts, 0 to 1 (default: 0)")
     add("--under", default="invalid", metavar="DOMAIN", help="where random hosts are (default: %(default)s)")

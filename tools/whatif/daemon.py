@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
-from fastvhost.config import Config, Endpoint, Proxies
+from fastvhost.config import Config, Endpoint, Log, Proxies
 from fastvhost.config_file import load_config, parse_endpoint
 from fastvhost.serve import run_daemon
 
@@ -19,7 +19,8 @@ _LOOPBACK = ip_network("127.0.0.0/8")
 def on_the_lab(config: Config, lab: Endpoint, *, store: str) -> Config:
     """`config` with `lab` as its only DNS server, faces on free ports of loopback, no proxy, and `store`.
 
-    The PDB and the admin face are on in any case: load comes in by one, figures go out by the other.
+    The PDB and the admin face are on in any case: load comes in by one, figures go out by the other. So is
+    the log, which says where they are.
     """
     listen = config.listen
     return replace(
@@ -34,6 +35,7 @@ def on_the_lab(config: Config, lab: Endpoint, *, store: str) -> Config:
         dns=replace(config.dns, servers=(lab,)),
         domains=replace(config.domains, store=store),
         proxies=Proxies(),
+        log=Log(),
     )
 
 

@@ -2,24 +2,15 @@
 
 from collections.abc import Iterable
 
-from fastvhost.config import Own, Transport
+from fastvhost.config import Own
 from fastvhost.host import DomainName, parse_host
+from fastvhost.resolve.rfc3263 import SRV_PREFIX
 from tools.flood.errors import FloodError
 
 __all__ = ["MOST_HOSTS", "hosted_zone", "made_up_hosts"]
 
 MOST_HOSTS = 20_000
 """The lab reads about 20,000 records a second."""
-
-_PREFIXES = {
-    Transport.UDP: "_sip._udp",
-    Transport.TCP: "_sip._tcp",
-    Transport.TLS: "_sips._tcp",
-    Transport.SCTP: "_sip._sctp",
-    Transport.WS: "_sip._ws",
-    Transport.WSS: "_sips._ws",
-}
-"""RFC 3263 section 4.1, RFC 7118 section 4.2."""
 
 _SOA = ". 86400 IN SOA a.root-servers.net. nstld.verisign-grs.com. 2026010100 1800 900 604800 {ttl}\n"
 _EDGE = "edge.whatif-edge.test."
@@ -46,12 +37,12 @@ def hosted_zone(own: Own, names: Iterable[bytes], *, ttl: int) -> str:
     }
     if len(hosts) > MOST_HOSTS:
         raise FloodError(f"{len(hosts):,} hosts: at most {MOST_HOSTS:,} are put into the lab's zone")
-    transport = min(own.ports, key=list(_PREFIXES).index)
+    transport = min(own.ports, key=list(SRV_PREFIX).index)
     target = f"{min(own.names)}." if own.names else _EDGE
     lines = [f"$ORIGIN .\n$TTL {ttl}\n", _SOA.format(ttl=ttl)]
     if own.addresses:
         address = own.addresses[0].network_address
         lines.append(f"{_EDGE} {'A' if address.version == 4 else 'AAAA'} {address}\n")
     port = min(own.ports[transport])
-    lines += (f"{_PREFIXES[transport]}.{host}. SRV 10 10 {port} {target}\n" for host in sorted(hosts))
+    lines += (f"{SRV_PREFIX[transport]}.{host}. SRV 10 10 {port} {target}\n" for host in sorted(hosts))
     return "".join(lines)
