@@ -190,9 +190,10 @@ def test_report_as_text_says_all_and_has_a_row_a_phase() -> None:
     assert "hosts: HOSTED 120\n" in text
     assert "random hosts: PENDING 20\n" in text
     assert "DNS queries of the daemon: 21, 0.14 a request; limits.upstream_qps allows 1,000 a second" in text
-    began, silent = text.splitlines()[-2:]
+    began, silent = (line for line in text.splitlines() if "as it began" in line or "silent" in line)
     assert re.split(r"  +", began.strip())[:4] == ["0", "as it began", "100", "0"]
     assert re.split(r"  +", silent.strip())[1:4] == ["silent", "45", "10"]
+    assert text.endswith("hosts: HOSTED 100 %\n        random hosts: PENDING 100 %")
 
 
 def test_report_without_the_daemons_figures_says_why() -> None:

@@ -24,6 +24,10 @@ HEADINGS = (
 )
 
 
+_TOLD = 2
+"""Headings, at the end, under which stands what was told; as text these are lines of their own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """One load test."""
@@ -91,10 +95,15 @@ class Report:
         return [*lines, self._upstream()]
 
     def __str__(self) -> str:
-        text = "\n".join(self.lines())
-        if not self.events:
-            return text
-        return f"{text}\n\n{plain([HEADINGS, *self.rows()])}"
+        lines = self.lines()
+        if self.events:
+            rows = self.rows()
+            head, *table = plain([row[:-_TOLD] for row in (HEADINGS, *rows)]).splitlines()
+            lines += ["", head]
+            for numbers, row in zip(table, rows, strict=True):
+                told = zip(HEADINGS[-_TOLD:], row[-_TOLD:], strict=True)
+                lines += [numbers, *(f"        {name}: {shares}" for name, shares in told if shares != "-")]
+        return "\n".join(lines)
 
     def as_json(self) -> dict[str, object]:
         """Everything, for `json.dumps`; seconds since the first request, latencies in microseconds."""
@@ -148,9 +157,11 @@ class Report:
 
 
 def _percent(count: int, total: int) -> str:
+    """To a tenth, but 99.96 % are not all, and a few in a million not none."""
     share = 100 * count / total
-    # 99.96 % are not all, and a few in a million not none.
-    return f"{min(share, 99.9) if count < total else share:.3g} %" if share >= 0.1 else "< 0.1 %"
+    if count == total:
+        return "100 %"
+    return f"{min(share, 99.9):.1f} %" if share >= 0.1 else "< 0.1 %"
 
 
 def _points(latency: LatencyHistogram) -> str:
