@@ -26,7 +26,7 @@ from tools.dnslab import (
     read_script,
 )
 from tools.dnslab.__main__ import SCRIPT_BEGINS, main
-from tools.dnslab.script import MAX_CHANGES
+from tools.dnslab.script import MAX_CHANGES, WORDS
 
 SCRIPT = "10 s: slow 2 s; 20s: loss 30%\n\n 0.5 min: servfail  # all of it\n40 s: normal"
 
@@ -158,6 +158,12 @@ def test_marks_are_read_among_other_lines() -> None:
     log = f"listening on 127.0.0.1:53\n{marks[0]}\n2026-11-23T10:00:00+0000 INFO query\n{marks[1]}\n"
     assert read_marks(log) == marks
     assert str(marks[0]) == "2026-11-23T10:00:00.125+00:00 loss 30 %"
+
+
+def test_every_word_of_a_script_is_documented() -> None:
+    text = (Path(__file__).parents[1] / "docs/load-testing.md").read_text()
+    rows = "".join(row for row in text.splitlines() if row.startswith("| `"))
+    assert [word for word in WORDS if f"`{word}" not in rows] == []
 
 
 def test_process_plays_its_script_from_the_signal_on(tmp_path: Path) -> None:
