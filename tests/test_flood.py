@@ -339,9 +339,16 @@ def test_command_without_one_reply_exits_1() -> None:
         (("--nsec-walk", "zone.example@somewhere"), "not ZONE@ADDRESS"),
         (("--random", "1", "--sources", "here"), "--sources here"),
         (("--zipf", "0", "--random", "1"), "the exponent is over 0"),
+        (("--hosts", "sourced", "--sources", "192.0.2.1"), "some of the hosts have a source already"),
     ],
 )
 def test_command_line_wrong_is_one_line_and_exit_2(
-    arguments: Sequence[str], why: str, capsys: pytest.CaptureFixture[str]
+    arguments: Sequence[str],
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sourced").write_text("a.example\nb.example 192.0.2.2\n")
     assert why in refusal(main, arguments, capsys)

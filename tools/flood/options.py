@@ -94,6 +94,8 @@ def plan_of(
         raise FloodError(f"--seconds {seconds:g}: over 0, at most {_MOST_SECONDS:,.0f}")
     if not 0.0 < rate * seconds <= _MOST_REQUESTS:
         raise FloodError(f"--rate {rate:g} for {seconds:g} s: over 0 and at most {_MOST_REQUESTS:,} requests")
+    if arguments.sources is not None and any(b" " in name for name in names):
+        raise FloodError("--sources: some of the hosts have a source already")
     if arguments.zipf is not None:
         names = by_popularity(names, arguments.zipf, _DRAWN)
     return Plan(

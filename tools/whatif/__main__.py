@@ -40,8 +40,8 @@ example:
       --random 0.2 --seconds 60 --report outage.html
 
 The daemon has your configuration, but asks the lab, listens on free ports of loopback, tells no proxy, and
-has no store. The lab says that the hosts are yours, for --ttl seconds, and that no others exist; --zone-file
-puts a zone of your own there instead. Load begins, and with it the script, once all hosts are known.
+has no store of yours. The lab says that the hosts are yours, for --ttl seconds, and that no others exist;
+with --zone-file it serves that zone instead. Once all hosts have been asked for, load and script begin.
 """
 
 
@@ -111,7 +111,7 @@ def _parser() -> OneLineParser:
         type=Path,
         required=True,
         metavar="FILE",
-        help="what fastvhost serve would be started with",
+        help="what fastvhost serve would be given",
     )
     add("--script", default=_SCRIPT, metavar="SCRIPT", help="of tools.dnslab (default: '%(default)s')")
     add("--ttl", type=int, default=_TTL, metavar="S", help="of the lab's records (default: %(default)s)")
