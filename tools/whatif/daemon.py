@@ -17,7 +17,8 @@ _LOOPBACK = ip_network("127.0.0.0/8")
 
 
 def on_the_lab(config: Config, lab: Endpoint, *, store: str) -> Config:
-    """`config` with `lab` as its only DNS server, faces on free ports of loopback, no proxy, and `store`.
+    """`config` with `lab` as its only DNS server, faces on free ports of loopback, no proxy, no snapshot,
+    and `store`.
 
     The PDB and the admin face are on in any case: load comes in by one, figures go out by the other. So is
     the log, which says where they are.
@@ -33,6 +34,7 @@ def on_the_lab(config: Config, lab: Endpoint, *, store: str) -> Config:
             allow=(*listen.allow, _LOOPBACK),
         ),
         dns=replace(config.dns, servers=(lab,)),
+        cache=replace(config.cache, snapshot=""),
         domains=replace(config.domains, store=store),
         proxies=Proxies(),
         log=Log(),
