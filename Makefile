@@ -9,6 +9,7 @@
 #   make bench-domains   a million known domains: start, memory, answers
 #   make bench-proxies   Kamailio with fastvhost beside one without, DNS quick, slow and dead; needs root
 #   make bench-abuse     every attack of docs/abuse.md, the DNS load it causes and who feels it
+#   make whatif          DNS that fails at peak, played against CONFIG=fastvhost.toml: outage.html
 #   make shipped         manual pages, shell completions and the Grafana dashboard, from the code as it is
 #   make clean           remove what make made
 
@@ -20,11 +21,12 @@ VENV := .venv/.synced
 RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
+CONFIG ?= fastvhost.toml
 
 # The tests of a file stay together, for the servers that they share. PYTEST_PROCESSES= runs all in one process.
 PYTEST_PROCESSES ?= -n auto --dist loadfile
 
-.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse shipped clean
+.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse whatif shipped clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -73,6 +75,9 @@ bench-abuse: $(VENV)
 	tools/install-test-servers
 	@mkdir -p bench/results
 	$(RUN) -m bench.abuse --output bench/results/abuse.json
+
+whatif: $(VENV)
+	$(RUN) -m tools.whatif --config $(CONFIG) --report outage.html
 
 shipped: $(VENV)
 	$(RUN) -m tools.shipped

@@ -21,8 +21,8 @@ from bench.machine import circumstances
 from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, medians
 from bench.processes import BenchError
 from bench.rig import Rig
-from bench.table import plain
 from tools.load import LoadError
+from tools.table import plain
 
 __all__ = ["main"]
 

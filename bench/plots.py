@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from tools.drawing import new_figure, save
 
 __all__ = ["draw_latencies", "draw_rates"]
 
@@ -16,7 +15,7 @@ _PERCENTILES = {"p50": "-", "p99": "--", "p999": ":"}
 
 def draw_rates(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Medians of `bench.load` as bars on a logarithmic scale, with the lowest and highest run; SVG."""
-    figure = _figure(0.32 * len(cases) + 1.0)
+    figure = new_figure(0.32 * len(cases) + 1.0)
     axes = figure.subplots()
     places = range(len(cases))
     middle = [case["median"] for case in cases]
@@ -32,12 +31,12 @@ def draw_rates(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_xlim(min(middle) / 2, max(middle) * 4)
     axes.set_xlabel("answers a second (logarithmic)", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_latencies(latencies: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Medians of `bench.latency` or `bench.million` over the share of capacity, a colour a scene; SVG."""
-    figure = _figure(3.4)
+    figure = new_figure(3.4)
     axes = figure.subplots()
     scenes = list(dict.fromkeys(latency["scene"] for latency in latencies))
     for scene, colour in zip(scenes, _COLOURS, strict=False):
@@ -52,24 +51,10 @@ def draw_latencies(latencies: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.set_ylabel("latency of hits, us\n(logarithmic)", fontsize=8)
     axes.legend(fontsize=6, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _colour(asked: str) -> str:
     if asked.startswith("fastvhost"):
         return _OURS
     return _LIMIT if asked.startswith("C echo") else _PEERS
-
-
-def _figure(height: float) -> "Figure":
-    import matplotlib as mpl  # half a second, and only where something is drawn
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "fastvhost"
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(6.8, height), layout="constrained")
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    figure.savefig(path, metadata={"Date": None})

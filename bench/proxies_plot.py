@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.proxies_rig import PROXIES, RATE, SCENES, Measured
+from tools.drawing import new_figure, save
 
 __all__ = ["draw"]
 
@@ -15,13 +16,7 @@ _WIDTH = 0.38
 
 def draw(measured: Sequence[Measured], path: Path) -> None:
     """Write the medians of the runs as bars; the suffix of `path` says the format."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "fastvhost"
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 3.0), layout="constrained")
+    figure = new_figure(3.0)
     axes = figure.subplots()
     for offset, proxy in zip((-_WIDTH / 2, _WIDTH / 2), PROXIES, strict=True):
         rates = [
@@ -36,4 +31,4 @@ def draw(measured: Sequence[Measured], path: Path) -> None:
     axes.set_ylim(0, RATE * 1.35)
     axes.legend(loc="upper center", ncols=2, frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save(figure, path)

@@ -17,8 +17,8 @@ from statistics import median
 from bench.generator import Load, generate
 from bench.processes import BenchError, Server
 from bench.rig import ROOT, ZONE, Rig
-from bench.table import plain
 from tools.load import LoadError
+from tools.table import plain
 
 __all__ = ["main"]
 

@@ -18,7 +18,7 @@ from bench.load import row as load_row
 from bench.open_loop import HEADINGS as LATENCY_HEADINGS
 from bench.open_loop import Latency
 from bench.plots import draw_latencies, draw_rates
-from bench.table import markdown
+from tools.table import markdown
 
 __all__ = ["main", "tables", "with_tables"]
 

@@ -22,9 +22,9 @@ from statistics import median
 from bench.machine import circumstances
 from bench.processes import BenchError, free_port, on_core
 from bench.rig import Rig
-from bench.table import plain
 from fastvhost.faces.pdb_codec import read_reply, write_request
 from fastvhost.model import VerdictKind
+from tools.table import plain
 
 __all__ = ["first_answer", "main", "with_byte_code"]
 

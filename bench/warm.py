@@ -26,7 +26,6 @@ from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, median
 from bench.processes import BenchError, free_port
 from bench.rig import Rig
 from bench.start import first_answer, with_byte_code
-from bench.table import plain
 from fastvhost.cache import HostedEntry, KeptHosted, KeptUnknown, Piece, VerdictCache
 from fastvhost.config import Cache, Config
 from fastvhost.config_file import load_config
@@ -42,6 +41,7 @@ from fastvhost.snapshot import (
 from fastvhost.snapshot_blocks import payloads_of
 from fastvhost.snapshot_file import Replacement
 from tools.load import LoadError
+from tools.table import plain
 
 __all__ = ["main"]
 

@@ -2,11 +2,12 @@
 
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
+import pytest
 import trio
 
 from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Limits, Listen, Own
@@ -94,6 +95,18 @@ class PdbClient:
                 kind = read_reply(await self.receive(), request)
                 if kind is not None:
                     return kind
+
+
+def refusal(
+    main: Callable[[Sequence[str]], object], arguments: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> str:
+    """What a command says to a command line that is wrong: one line on stderr, and exit status 2."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.count("\n") == 1
+    return said
 
 
 async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:

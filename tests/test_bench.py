@@ -13,7 +13,7 @@ from bench.processes import BenchError, free_port, serving
 from bench.quick import main as quick
 from bench.report import main as report
 from bench.report import tables, with_tables
-from bench.table import markdown, plain
+from tools.table import markdown, plain
 
 ROWS = [("name", "figure"), ("hits", "1,000"), ("misses", "7")]
 README = "before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n"

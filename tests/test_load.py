@@ -18,11 +18,15 @@ from fastvhost.faces.pdb_codec import read_request, write_reply
 from fastvhost.model import VerdictKind
 from tools.load import Figures, LatencyHistogram, LoadError, Plan, run_load
 from tools.load.__main__ import main
+from tools.load.pace import Pace
 from tools.load.ring import IDS, RequestRing
 
 Replier = Callable[[bytes], Sequence[bytes]]
 
 WIRES = [False, True] if sys.platform == "linux" else [False]
+PATIENT = 20.0
+"""Seconds after which a request is lost, where none is to be: the machine may be slow."""
+
 NAMES = (b"a.example", b"b.example", b"longer-name.example 192.0.2.17")
 
 
@@ -77,7 +81,9 @@ def assert_adds_up(figures: Figures) -> None:
 @pytest.mark.parametrize("window", [1, 7, 128])
 def test_closed_loop_counts_every_answer(batched: bool, window: int) -> None:
     with pdb_server() as server:
-        plan = Plan(server=server.endpoint, names=NAMES, window=window, seconds=None, count=1_000)
+        plan = Plan(
+            server=server.endpoint, names=NAMES, window=window, seconds=None, count=1_000, timeout=PATIENT
+        )
         figures = run_load(plan, batched=batched)
     assert_adds_up(figures)
     assert (figures.sent, figures.lost, figures.strays) == (1_000, 0, 0)
@@ -89,7 +95,7 @@ def test_closed_loop_counts_every_answer(batched: bool, window: int) -> None:
 @pytest.mark.parametrize("batched", WIRES)
 def test_ids_come_round_after_all_of_them(batched: bool) -> None:
     with pdb_server() as server:
-        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 10)
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 10, timeout=PATIENT)
         figures = run_load(plan, batched=batched)
     assert (figures.answered, figures.lost, figures.strays) == (IDS + 10, 0, 0)
     assert server.ids == [*range(IDS), *range(10)]
@@ -107,7 +113,7 @@ def test_closed_loop_never_has_more_than_its_window_outstanding() -> None:
         return released
 
     with pdb_server(when_five_wait) as server:
-        plan = Plan(server=server.endpoint, names=NAMES, window=5, seconds=None, count=100)
+        plan = Plan(server=server.endpoint, names=NAMES, window=5, seconds=None, count=100, timeout=PATIENT)
         figures = run_load(plan)
         assert (figures.answered, figures.lost) == (100, 0)
         short = Plan(server=server.endpoint, names=NAMES, window=4, seconds=None, count=4, timeout=0.05)
@@ -154,7 +160,9 @@ def stray_too_long(frame: bytes) -> Sequence[bytes]:
 )
 def test_a_datagram_that_answers_nothing_is_a_stray(replies: Replier, batched: bool) -> None:
     with pdb_server(replies) as server:
-        plan = Plan(server=server.endpoint, names=(b"a.example",), window=1, seconds=None, count=50)
+        plan = Plan(
+            server=server.endpoint, names=(b"a.example",), window=1, seconds=None, count=50, timeout=PATIENT
+        )
         figures = run_load(plan, batched=batched)
     assert figures.answered == 50
     assert figures.verdicts == {VerdictKind.HOSTED: 50}
@@ -170,7 +178,7 @@ def test_values_are_counted_even_when_they_are_no_verdict(batched: bool) -> None
         return [hosted(frame)[0][:-2] + next(values)]
 
     with pdb_server(any_value) as server:
-        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=40)
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=40, timeout=PATIENT)
         figures = run_load(plan, batched=batched)
     assert figures.verdicts == {2: 10, 3: 10, 256: 10, 0: 10}
     assert figures.as_json()["verdicts"] == {
@@ -196,14 +204,23 @@ def test_unknown_hosts_are_never_asked_twice_not_even_by_two_runs(batched: bool)
 
 def test_unknown_hosts_stay_fresh_when_the_ring_comes_round() -> None:
     with pdb_server() as server:
-        plan = Plan(server=server.endpoint, unknown_share=1.0, seconds=None, count=IDS + 1_000)
+        plan = Plan(
+            server=server.endpoint, unknown_share=1.0, seconds=None, count=IDS + 1_000, timeout=PATIENT
+        )
         figures = run_load(plan)
     assert figures.answered == len(set(server.names)) == IDS + 1_000
 
 
 def test_a_mix_has_its_share_of_unknown_hosts() -> None:
     with pdb_server() as server:
-        plan = Plan(server=server.endpoint, names=NAMES, unknown_share=0.25, seconds=None, count=20_000)
+        plan = Plan(
+            server=server.endpoint,
+            names=NAMES,
+            unknown_share=0.25,
+            seconds=None,
+            count=20_000,
+            timeout=PATIENT,
+        )
         run_load(plan)
     unknown = [name for name in server.names if name not in NAMES]
     assert len(set(unknown)) == len(unknown)
@@ -220,7 +237,15 @@ def test_latencies_of_known_hosts_are_told_apart_from_those_of_random_ones() -> 
         return [write_reply(frame, VerdictKind.NOT_HOSTED)]
 
     with pdb_server(random_ones_late) as server:
-        plan = Plan(server=server.endpoint, names=NAMES, unknown_share=0.5, window=1, seconds=None, count=40)
+        plan = Plan(
+            server=server.endpoint,
+            names=NAMES,
+            unknown_share=0.5,
+            window=1,
+            seconds=None,
+            count=40,
+            timeout=PATIENT,
+        )
         figures = run_load(plan)
     assert_adds_up(figures)
     assert figures.latency_of_known.count == figures.verdicts[VerdictKind.HOSTED] > 0
@@ -257,7 +282,7 @@ def test_a_reply_that_changes_is_counted_as_it_is_when_the_ring_comes_round(batc
         return [write_reply(frame, kind)]
 
     with pdb_server(hosted_no_more) as server:
-        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 300)
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 300, timeout=PATIENT)
         ring = RequestRing(plan)
         figures = run_load(plan, batched=batched)
     assert len(ring) == IDS
@@ -277,7 +302,7 @@ def test_replies_out_of_order_are_matched_when_the_ring_comes_round(batched: boo
         return replies
 
     with pdb_server(in_pairs) as server:
-        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 300)
+        plan = Plan(server=server.endpoint, names=NAMES, seconds=None, count=IDS + 300, timeout=PATIENT)
         figures = run_load(plan, batched=batched)
     assert (figures.answered, figures.lost, figures.strays) == (IDS + 300, 0, 0)
 
@@ -311,7 +336,9 @@ def test_open_loop_measures_from_the_instant_at_which_a_request_was_due() -> Non
         return hosted(frame)
 
     with pdb_server(stalls_once) as server:
-        figures = run_load(Plan(server=server.endpoint, names=NAMES, rate=1_000.0, seconds=None, count=300))
+        figures = run_load(
+            Plan(server=server.endpoint, names=NAMES, rate=1_000.0, seconds=None, count=300, timeout=PATIENT)
+        )
     assert figures.answered == 300
     assert figures.latency.highest >= 0.1
     late = figures.latency.percentile(75.0)
@@ -321,12 +348,88 @@ def test_open_loop_measures_from_the_instant_at_which_a_request_was_due() -> Non
 
 
 def test_progress_is_told_while_the_run_goes_on() -> None:
-    told: list[int] = []
+    told: list[tuple[int, float]] = []
     with pdb_server() as server:
         plan = Plan(server=server.endpoint, names=NAMES, rate=500.0, seconds=1.1)
-        figures = run_load(plan, progress=lambda so_far: told.append(so_far.sent))
-    assert told
-    assert 0 < told[0] < figures.sent
+        figures = run_load(plan, progress=lambda so_far, at: told.append((so_far.sent, at)))
+    sent, at = told[0]
+    assert 0 < sent < figures.sent
+    assert at >= 1.0
+
+
+@pytest.mark.parametrize("poisson", [False, True])
+def test_a_pace_counts_what_is_due_before_an_instant(poisson: bool) -> None:
+    pace = Pace(1_000.0, poisson=poisson)
+    assert (pace.at(0), pace.due(0.0), pace.due(1e-9)) == (0.0, 0, 1)
+    for number in (1, 1_000, IDS - 1, IDS, 3 * IDS + 7):
+        at = pace.at(number)
+        assert pace.due(at + 1e-7) == number + 1
+        assert list(pace.instants(number, 1, 5.0)) == [pytest.approx(5.0 + at)]
+    assert pace.at(IDS) == pytest.approx(IDS / 1_000.0)
+    assert list(pace.instants(IDS - 2, 2, 0.0)) == [pace.at(IDS - 2), pace.at(IDS - 1)]
+
+
+def test_a_pace_that_is_even_or_poisson_has_such_gaps() -> None:
+    even, poisson = Pace(1_000.0), Pace(1_000.0, poisson=True)
+    assert (even.due(10.0), even.at(10_000)) == (10_000, 10.0)
+    gaps = [poisson.at(number + 1) - poisson.at(number) for number in range(20_000)]
+    # Of exponential gaps of mean 1 ms a share of 1/e is longer than that.
+    assert sum(gap > 1e-3 for gap in gaps) / len(gaps) == pytest.approx(0.368, abs=0.02)
+
+
+def test_open_loop_by_poisson_sends_all_that_is_due() -> None:
+    with pdb_server() as server:
+        plan = Plan(
+            server=server.endpoint,
+            names=NAMES,
+            rate=2_000.0,
+            poisson=True,
+            seconds=None,
+            count=300,
+            timeout=PATIENT,
+        )
+        figures = run_load(plan)
+    assert_adds_up(figures)
+    assert figures.answered == 300
+    assert figures.seconds >= Pace(2_000.0, poisson=True).at(299)
+
+
+def test_sources_are_named_by_known_and_random_hosts() -> None:
+    sources = (b"192.0.2.1", b"192.0.2.2")
+    with pdb_server() as server:
+        plan = Plan(
+            server=server.endpoint,
+            names=(b"a.example",),
+            unknown_share=0.5,
+            sources=sources,
+            seconds=None,
+            count=400,
+        )
+        figures = run_load(plan)
+    assert figures.answered == 400
+    known = Counter(name for name in server.names if b"invalid" not in name)
+    assert set(known) == {b"a.example 192.0.2.1", b"a.example 192.0.2.2"}
+    assert figures.verdicts_of_unknown == {VerdictKind.HOSTED: 400 - known.total()}
+    assert {name.partition(b" ")[2] for name in server.names} == set(sources)
+
+
+def test_another_machine_is_asked_only_when_that_is_meant() -> None:
+    elsewhere = Endpoint("192.0.2.1", 5380)
+    with pytest.raises(LoadError, match="not a loopback address"):
+        Plan(server=elsewhere, names=NAMES)
+    assert Plan(server=elsewhere, names=NAMES, beyond_loopback=True).server == elsewhere
+
+
+def test_a_histogram_since_a_copy_has_only_what_came_later() -> None:
+    histogram = LatencyHistogram()
+    histogram.record(1.0, 3)
+    copy = histogram.merged(LatencyHistogram())
+    histogram.record(1e-3, 10)
+    later = histogram.since(copy)
+    assert later.count == 10
+    assert later.highest == pytest.approx(1e-3, rel=0.01)
+    assert later.percentile(100.0) == later.highest
+    assert histogram.since(histogram).highest == 0.0
 
 
 def free_port() -> int:

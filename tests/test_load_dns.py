@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
@@ -17,6 +18,9 @@ from tools.load import Dns, LoadError, Plan, run_load
 from tools.load.__main__ import main
 
 Replier = Callable[[dns.message.Message], Sequence[bytes]]
+
+PATIENT = 20.0
+"""Seconds after which a request is lost, where none is to be."""
 
 NAMES = (b"a.example", b"b.example", b"longer-name.example")
 
@@ -64,7 +68,14 @@ def dns_server(replies: Replier = ours) -> Iterator[DnsServer]:
 
 def test_hosts_are_asked_for_below_the_zone() -> None:
     with dns_server() as server:
-        plan = Plan(server=server.endpoint, dialect=Dns("hosts.test"), names=NAMES, seconds=None, count=30)
+        plan = Plan(
+            server=server.endpoint,
+            dialect=Dns("hosts.test"),
+            names=NAMES,
+            seconds=None,
+            count=30,
+            timeout=PATIENT,
+        )
         figures = run_load(plan)
     assert (figures.answered, figures.lost, figures.strays) == (30, 0, 0)
     assert figures.as_json()["verdicts"] == {"NOERROR, 1 answer": 30}
@@ -73,13 +84,19 @@ def test_hosts_are_asked_for_below_the_zone() -> None:
 
 def test_hosts_are_asked_for_as_they_are_without_a_zone() -> None:
     with dns_server() as server:
-        run_load(Plan(server=server.endpoint, dialect=Dns(""), names=NAMES, seconds=None, count=10))
+        run_load(
+            Plan(
+                server=server.endpoint, dialect=Dns(""), names=NAMES, seconds=None, count=10, timeout=PATIENT
+            )
+        )
     assert set(server.questions) == {f"{name.decode()}. IN A" for name in NAMES}
 
 
 def test_unknown_hosts_are_never_asked_twice() -> None:
     with dns_server() as server:
-        plan = Plan(server=server.endpoint, dialect=Dns(), unknown_share=1.0, seconds=None, count=300)
+        plan = Plan(
+            server=server.endpoint, dialect=Dns(), unknown_share=1.0, seconds=None, count=300, timeout=PATIENT
+        )
         figures = run_load(plan)
     assert figures.answered == len(set(server.questions)) == 300
     assert all(question.endswith(".invalid.vhost.internal. IN A") for question in server.questions)
@@ -94,7 +111,9 @@ def test_replies_are_counted_by_rcode_and_answers() -> None:
         return [reply.to_wire()]
 
     with dns_server(by_turns) as server:
-        figures = run_load(Plan(server=server.endpoint, dialect=Dns(), names=NAMES, seconds=None, count=40))
+        figures = run_load(
+            Plan(server=server.endpoint, dialect=Dns(), names=NAMES, seconds=None, count=40, timeout=PATIENT)
+        )
     assert figures.as_json()["verdicts"] == {
         "NOERROR, no answer": 10,
         "SERVFAIL, no answer": 10,
@@ -148,14 +167,38 @@ def test_a_reply_longer_than_its_slot_counts_by_what_it_begins_with() -> None:
         return [reply.to_wire()]
 
     with dns_server(many) as server:
-        figures = run_load(Plan(server=server.endpoint, dialect=Dns(), names=NAMES, seconds=None, count=20))
+        figures = run_load(
+            Plan(server=server.endpoint, dialect=Dns(), names=NAMES, seconds=None, count=20, timeout=PATIENT)
+        )
     assert figures.as_json()["verdicts"] == {"NOERROR, 20 answers": 20}
+
+
+@pytest.mark.parametrize("source", ["192.0.2.1", "2001:db8::1"])
+def test_a_source_is_a_client_subnet_of_its_whole_address(source: str) -> None:
+    seen: list[dns.message.Message] = []
+
+    def with_edns(query: dns.message.Message) -> Sequence[bytes]:
+        seen.append(query)
+        return ours(query)
+
+    with dns_server(with_edns) as server:
+        names = (f"a.example {source}".encode(),)
+        figures = run_load(
+            Plan(server=server.endpoint, dialect=Dns(), names=names, seconds=None, count=5, timeout=PATIENT)
+        )
+    assert (figures.answered, figures.strays) == (5, 0)
+    (option,) = seen[0].options
+    assert isinstance(option, dns.edns.ECSOption)
+    assert (option.address, option.scopelen) == (source, 0)
+    assert option.srclen == (32 if "." in source else 128)
+    assert seen[0].payload == 1_232
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        (b"a.example 192.0.2.1", "a DNS query has a host and no source"),
+        (b"a.example somewhere", "no address to name as a source"),
+        (b"a.example 192.0.2.1 192.0.2.2", "no address to name as a source"),
         (b"a..example", "no domain name"),
         (b"b" * 64, "no domain name"),
         (b".".join([b"c" * 60] * 4), "over 255 octets as a DNS name"),

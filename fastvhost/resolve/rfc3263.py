@@ -32,7 +32,7 @@ from fastvhost.resolve.branches import (
 )
 from fastvhost.resolve.reply import Answer, Failure, Naptr, Negative, Record, Reply, RrType, Srv
 
-__all__ = ["MAX_ALIASES", "MAX_RULES", "MAX_TARGETS", "Query", "walk"]
+__all__ = ["MAX_ALIASES", "MAX_RULES", "MAX_TARGETS", "SRV_PREFIX", "Query", "walk"]
 
 Query = Callable[[str, RrType], Awaitable[Reply]]
 """Asks DNS for a name and type. Bounded in time and in number; never raises for what DNS does."""
@@ -49,7 +49,7 @@ MAX_RULES = 24
 _MAX_RULES_IN_A_ROW = 8
 """Non-terminal NAPTR records one behind the other (RFC 3403 leaves the bound to the application)."""
 
-_SRV_PREFIX = {
+SRV_PREFIX = {
     Transport.UDP: "_sip._udp",
     Transport.TCP: "_sip._tcp",
     Transport.TLS: "_sips._tcp",
@@ -215,7 +215,7 @@ class _Walk:
         """RFC 3263 section 4.1 without NAPTR: SRV for each transport that we serve, side by side."""
 
         def branch(transport: Transport) -> Branch:
-            return lambda: self._srv(f"{_SRV_PREFIX[transport]}.{self._host}", transport, 0)
+            return lambda: self._srv(f"{SRV_PREFIX[transport]}.{self._host}", transport, 0)
 
         return await any_of([branch(transport) for transport in self._own.ports])
 

@@ -14,23 +14,33 @@ As a process: `python -m tools.dnslab --zone FILE`. The count is then asked for 
 from tools.dnslab.errors import AddressError, LabError, ZoneError
 from tools.dnslab.faults import Effect, Fault, FaultRules
 from tools.dnslab.lab import Lab
+from tools.dnslab.marks import Mark, read_marks
 from tools.dnslab.nsec import signed
 from tools.dnslab.opening import open_lab
+from tools.dnslab.play import play
+from tools.dnslab.script import Change, ScriptError, parse_script, read_script
 from tools.dnslab.tally import Sighting
 from tools.dnslab.zones import Zone, parse_zone, read_zone
 
 __all__ = [
     "AddressError",
+    "Change",
     "Effect",
     "Fault",
     "FaultRules",
     "Lab",
     "LabError",
+    "Mark",
+    "ScriptError",
     "Sighting",
     "Zone",
     "ZoneError",
     "open_lab",
+    "parse_script",
     "parse_zone",
+    "play",
+    "read_marks",
+    "read_script",
     "read_zone",
     "signed",
 ]

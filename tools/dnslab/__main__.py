@@ -4,33 +4,37 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from datetime import UTC, datetime
 
 import trio
 
 from tools.dnslab.errors import LabError
 from tools.dnslab.faults import Effect, Fault
 from tools.dnslab.lab import Lab
+from tools.dnslab.marks import Mark
 from tools.dnslab.opening import open_lab
-from tools.dnslab.zones import Unknown, Zone, read_zone
+from tools.dnslab.play import play
+from tools.dnslab.script import WORDS, Change, read_script
+from tools.dnslab.zones import Zone, read_zone
+from tools.one_line_parser import OneLineParser
 
-__all__ = ["main"]
+__all__ = ["SCRIPT_BEGINS", "main"]
 
-EXIT_USAGE = 2
+SCRIPT_BEGINS = "dnslab: the script begins:"
+"""How the line begins that is written to stderr right then."""
 
-EPILOG = """\
-example:
+
+EPILOG = f"""\
+examples:
   python -m tools.dnslab --zone example.zone --port 5300 --unknown nxdomain
   dig @127.0.0.1 -p 5300 CH TXT queries.dnslab.      the number of queries so far; not counted itself
+  python -m tools.dnslab --zone example.zone --script '10 s: slow 2 s; 20 s: loss 30 %; 30 s: normal'
+
+A change of a script is `TIME: FAULT, FAULT…` and replaces the one before. A FAULT is WORD [TIME] [SHARE %]
+[for NAME], NAME with all below it, and the first that meets a query counts. WORD is one of
+{", ".join(WORDS)}. `;` or a new line parts changes; @FILE has
+them in a file. Each change is a line on stderr, with its instant, when it comes.
 """
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse prints its usage before an error; here bad usage is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the process with `message` on stderr and exit status 2."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,24 +45,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         faults = _faults(arguments.only, drop=arguments.drop, delay=arguments.delay)
     except ValueError as error:
         parser.error(f"--drop or --delay: {error}")
+    if arguments.script and faults:
+        parser.error("--script: not with --drop or --delay, which it would replace")
     try:
+        script = () if arguments.script is None else read_script(arguments.script)
         zones = [read_zone(path) for path in arguments.zone]
-        lab = trio.run(_serve, zones, arguments.host, arguments.port, arguments.unknown, faults)
+        lab = trio.run(_serve, zones, arguments, faults, script)
     except LabError as error:
         parser.error(str(error))
     print(_summary(lab), file=sys.stderr)
     return 0
 
 
-async def _serve(zones: list[Zone], host: str, port: int, unknown: Unknown, faults: list[Fault]) -> Lab:
+async def _serve(
+    zones: list[Zone], arguments: argparse.Namespace, faults: list[Fault], script: Sequence[Change]
+) -> Lab:
     """Serve till a signal comes, and return the lab for its counts."""
+    host, port, unknown = arguments.host, arguments.port, arguments.unknown
+    started = not arguments.hold
     # Signals first: one that comes right after the ready line must find its receiver.
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) as signals:
         async with open_lab(zones, host=host, port=port, unknown=unknown) as lab:
             lab.faults.extend(faults)
             print(f"listening on {_address_text(lab.address)}", flush=True)
-            await anext(aiter(signals))
+            async with trio.open_nursery() as nursery:
+                if started:
+                    nursery.start_soon(_play, lab, script)
+                async for number in signals:
+                    if number != signal.SIGUSR1:
+                        break
+                    if not started:
+                        started = True
+                        nursery.start_soon(_play, lab, script)
+                nursery.cancel_scope.cancel()
     return lab
+
+
+async def _play(lab: Lab, script: Sequence[Change]) -> None:
+    if script:
+        print(f"{SCRIPT_BEGINS} {len(script)} changes", file=sys.stderr, flush=True)
+        await play(lab, script, _announce)
+
+
+def _announce(change: Change) -> None:
+    print(Mark(datetime.now(UTC), change.text), file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,8 +96,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="dnslab",
         description="A DNS server on loopback for tests, demos and benchmarks.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--zone", action="append", required=True, metavar="FILE", help="zone file; repeat for more"
@@ -87,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", default="*", metavar="NAME", help="drop and delay only for a name, or all below it: *.NAME"
     )
+    parser.add_argument("--script", metavar="SCRIPT", help="faults over time; @FILE: from a file")
+    parser.add_argument("--hold", action="store_true", help="start the script at SIGUSR1, not at once")
     return parser
 
 

@@ -7,15 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
 
 from tools.fuzz.registry import TARGETS, inputs_of, load
 from tools.fuzz.sanitised import compile_sanitised, keep_current, sanitised_environment
+from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
 
 _FAULT = 1
-_USAGE = 2
 _SECONDS = 60
 _FOUND = Path(".fuzz")
 _GRACE = 180.0
@@ -33,14 +32,6 @@ examples:
 
 exit status: 0; 1 where an invariant does not hold; 2 usage
 """
-
-
-class _OneLineParser(argparse.ArgumentParser):
-    """argparse prints its usage before an error; here bad usage is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the process with `message` on stderr and exit status 2."""
-        self.exit(_USAGE, f"{self.prog}: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -112,12 +103,10 @@ def _told(name: str, ran: subprocess.CompletedProcess[str]) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
+    parser = OneLineParser(
         prog="fuzz",
         description="Octets that nobody would choose, for every reader of octets that strangers choose.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("target", nargs="*", help=f"of {', '.join(TARGETS)} (default: all)")

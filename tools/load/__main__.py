@@ -6,20 +6,18 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from fastvhost.config_file import parse_endpoint
 from fastvhost.errors import ConfigError
-from tools.load.dns import Dns
 from tools.load.errors import LoadError
-from tools.load.pdb import Pdb
+from tools.load.face import add_face, face_of
+from tools.load.names import read_names
 from tools.load.plan import Plan
 from tools.load.run import run_load
+from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
 
 _NOTHING_ANSWERED = 1
-_USAGE = 2
 _SECONDS = 5.0
 
 _EPILOG = """\
@@ -31,14 +29,6 @@ examples:
 
 exit status: 0; 1 when not one reply came; 2 usage, or nothing listens there
 """
-
-
-class _OneLineParser(argparse.ArgumentParser):
-    """argparse prints its usage before an error; here bad usage is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """End the process with `message` on stderr and exit status 2."""
-        self.exit(_USAGE, f"{self.prog}: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,13 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
-    names = () if arguments.hosts is None else _read_names(arguments.hosts)
+    names = () if arguments.hosts is None else read_names(arguments.hosts)
     seconds: float | None = arguments.seconds
     if seconds is None and arguments.count is None:
         seconds = _SECONDS
-    dialect = Pdb() if arguments.dns is None else Dns(arguments.dns)
+    server, dialect = face_of(arguments)
     return Plan(
-        server=parse_endpoint(arguments.server, default_port=dialect.default_port),
+        server=server,
         dialect=dialect,
         names=names,
         unknown_share=arguments.unknown,
@@ -73,31 +63,14 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     )
 
 
-def _read_names(path: Path) -> tuple[bytes, ...]:
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise LoadError(f"{path}: {error.strerror or error}") from error
-    return tuple(name for line in lines if (name := line.strip()) and not name.startswith(b"#"))
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _OneLineParser(
+    parser = OneLineParser(
         prog="load",
         description="Load on a fastvhost, or another DNS server, on this machine: by PDB or by DNS.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
+    add_face(parser)
     add = parser.add_argument
-    add("--server", default="127.0.0.1", metavar="ADDR:PORT", help="default: 127.0.0.1, port 5380 or 5381")
-    add(
-        "--dns",
-        nargs="?",
-        const="vhost.internal",
-        metavar="ZONE",
-        help='A of HOST.ZONE by DNS, not PDB; "" for the hosts themselves (default ZONE: %(const)s)',
-    )
     add("--hosts", type=Path, metavar="FILE", help="one HOST or `HOST SOURCE` a line; # begins a comment")
     add("--unknown", type=float, default=0.0, metavar="SHARE", help="of random hosts, 0 to 1 (default: 0)")
     add("--under", default="invalid", metavar="DOMAIN", help="where random hosts are (default: %(default)s)")

@@ -2,13 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from tools.load.dialect import Dialect
 from tools.load.latency import LatencyHistogram
 
 __all__ = ["Figures"]
-
-_PERCENTILES = (50.0, 99.0, 99.9)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,8 +24,12 @@ class Figures:
     """Datagrams that reply to no request outstanding: late, twice, or not what was asked."""
     seconds: float = 0.0
     """From the first request to the last reply."""
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When the first request was sent, so that what others did meanwhile can be put beside it."""
     verdicts: Counter[int] = field(default_factory=Counter)
     """Replies by what they say: PDB values, DNS outcomes."""
+    verdicts_of_unknown: Counter[int] = field(default_factory=Counter)
+    """Of these, what random hosts were told."""
     latency_of_known: LatencyHistogram = field(default_factory=LatencyHistogram)
     """Of the plan's own hosts: what hits take while unknown hosts are asked for as well."""
     latency_of_unknown: LatencyHistogram = field(default_factory=LatencyHistogram)
@@ -51,15 +54,15 @@ class Figures:
             "lost": self.lost,
             "strays": self.strays,
             "verdicts": self._verdicts(),
-            "latency_us": _latencies(self.latency),
-            "latency_of_known_us": _latencies(self.latency_of_known),
+            "latency_us": self.latency.microseconds(),
+            "latency_of_known_us": self.latency_of_known.microseconds(),
         }
 
     def __str__(self) -> str:
         verdicts = "  ".join(f"{verdict} {count:,}" for verdict, count in self._verdicts().items())
         latencies = "  ".join(
             f"{name} {'-' if latency is None else f'{latency:,}'}"
-            for name, latency in _latencies(self.latency).items()
+            for name, latency in self.latency.microseconds().items()
         )
         return (
             f"{self.answers_per_second:,.0f} answers/s over {self.seconds:.2f} s\n"
@@ -70,9 +73,3 @@ class Figures:
 
     def _verdicts(self) -> dict[str, int]:
         return {self.dialect.describe(value): count for value, count in sorted(self.verdicts.items())}
-
-
-def _latencies(histogram: LatencyHistogram) -> dict[str, float | None]:
-    points = {f"p{percent:g}": histogram.percentile(percent) for percent in _PERCENTILES}
-    points["max"] = histogram.highest if histogram.count else None
-    return {name: None if point is None else round(point * 1e6, 1) for name, point in points.items()}

@@ -7,6 +7,8 @@ __all__ = ["LatencyHistogram"]
 _SIGNIFICANT_BITS = 8
 """Of a latency in nanoseconds; the rest is dropped, so a bucket is at most 1/128 of its value wide."""
 
+_PERCENTILES = (50.0, 99.0, 99.9)
+
 
 class LatencyHistogram:
     """Counts of latencies; all in seconds."""
@@ -34,6 +36,14 @@ class LatencyHistogram:
         both.highest = max(self.highest, other.highest)
         return both
 
+    def since(self, earlier: "LatencyHistogram") -> "LatencyHistogram":
+        """A histogram of what has come after `earlier` was a copy of this one; its highest to 1 %."""
+        later = LatencyHistogram()
+        later._counts = self._counts - earlier._counts  # noqa: SLF001 - of its own class
+        later.count = self.count - earlier.count
+        later.highest = max(later._counts, default=0) / 1e9
+        return later
+
     def percentile(self, percent: float) -> float | None:
         """The latency that `percent` of all did not pass, to 1 %; None when there are none."""
         left = self.count * percent / 100.0
@@ -43,3 +53,9 @@ class LatencyHistogram:
             if left <= 0:
                 break
         return None if found is None else found / 1e9
+
+    def microseconds(self) -> dict[str, float | None]:
+        """What reports say of it: p50, p99, p99.9 and max, to a tenth; None when there are no latencies."""
+        points = {f"p{percent:g}": self.percentile(percent) for percent in _PERCENTILES}
+        points["max"] = self.highest if self.count else None
+        return {name: None if point is None else round(point * 1e6, 1) for name, point in points.items()}

@@ -30,11 +30,13 @@ class Plan:
     """One run.
 
     Raises:
-        LoadError: it asks for what cannot be, or for load on another machine than this one.
+        LoadError: it asks for what cannot be, or for load on another machine without saying so.
     """
 
     server: Endpoint
-    """On loopback only: this is a tool to measure one's own daemon."""
+    """On loopback, but for `beyond_loopback`: this is a tool to measure one's own daemon."""
+    beyond_loopback: bool = False
+    """Whether the server may be on another machine: load on what is not one's own is an attack."""
     dialect: Dialect = field(default_factory=Pdb)
     """The protocol of the face: `Pdb` or `Dns`."""
     names: tuple[bytes, ...] = ()
@@ -43,10 +45,14 @@ class Plan:
     """The share of requests, 0–1, that ask for a random host, each one never asked before."""
     under: str = "invalid"
     """The domain right below which random hosts are made; no `.invalid` exists (RFC 6761)."""
+    sources: tuple[bytes, ...] = ()
+    """SIP sources, one of which each request names, by chance; the names themselves then have none."""
     window: int = 128
     """Closed loop: the most requests outstanding."""
     rate: float | None = None
     """Open loop: requests a second, sent when due whatever comes back; `window` is then unused."""
+    poisson: bool = False
+    """Open loop: requests are due as independent callers come, not evenly."""
     seconds: float | None = 5.0
     """How long requests are sent."""
     count: int | None = None
@@ -57,10 +63,14 @@ class Plan:
     def __post_init__(self) -> None:
         under = parse_host(self.under)
         checks = (
-            (ip_address(self.server.address).is_loopback, f"server {self.server}: not a loopback address"),
+            (
+                self.beyond_loopback or ip_address(self.server.address).is_loopback,
+                f"server {self.server}: not a loopback address",
+            ),
             (0.0 <= self.unknown_share <= 1.0, "the share of unknown hosts is from 0 to 1"),
             (bool(self.names) or self.unknown_share == 1.0, "no hosts to ask for"),
             (len(self.names) <= MAX_NAMES, f"over {MAX_NAMES:,} hosts"),
+            (len(self.sources) <= MAX_NAMES, f"over {MAX_NAMES:,} sources"),
             (isinstance(under, DomainName) and len(self.under) <= _MAX_UNDER, f"{self.under!r}: no domain"),
             (1 <= self.window <= MAX_WINDOW, f"the window is from 1 to {MAX_WINDOW:,}"),
             (self.rate is None or 0 < self.rate <= _MAX_RATE, f"the rate is over 0, at most {_MAX_RATE:,}"),

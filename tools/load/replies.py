@@ -25,7 +25,9 @@ class Matched:
     unknown_ids: Sequence[int] = ()
     """Of those for random hosts."""
     outcomes: Sequence[int] = ()
-    """What all of these were told, in the dialect's numbers."""
+    """What the known were told, in the dialect's numbers."""
+    unknown_outcomes: Sequence[int] = ()
+    """What the random were told."""
 
 
 class Replies:
@@ -87,6 +89,7 @@ class Replies:
         ids: list[int] = []
         unknown_ids: list[int] = []
         outcomes: list[int] = []
+        unknown_outcomes: list[int] = []
         for at, length in zip(range(start, start + len(lengths) * slot, slot), lengths, strict=True):
             message_id = replies[at + id_at] << 8 | replies[at + id_at + 1]
             if not outstanding[message_id]:
@@ -100,13 +103,20 @@ class Replies:
             if outcome is None:
                 continue
             outstanding[message_id] = 0
-            outcomes.append(outcome)
             self._next = number + 1
             if is_unknown[frame]:
                 unknown_ids.append(message_id)
+                unknown_outcomes.append(outcome)
                 continue
             ids.append(message_id)
+            outcomes.append(outcome)
             self._known[frame * slot : (frame + 1) * slot] = replies[at : at + length].ljust(slot, b"\0")
             self._lengths[frame] = length
             self._outcomes[frame] = outcome
-        return Matched(received=len(lengths), ids=ids, unknown_ids=unknown_ids, outcomes=outcomes)
+        return Matched(
+            received=len(lengths),
+            ids=ids,
+            unknown_ids=unknown_ids,
+            outcomes=outcomes,
+            unknown_outcomes=unknown_outcomes,
+        )

@@ -40,13 +40,17 @@ class RequestRing:
         self._serial = 0
         label = RANDOM_LABEL % (secrets.token_hex(_RUN_OCTETS).encode(), 0)
         unknown = b"%b.%b" % (label, plan.under.encode())
-        # Written once for each name: writing them for each frame would take seconds.
-        known = _repeated([dialect.request(name, 0) for name in plan.names], order)
-        template = dialect.request(unknown, 0)
-        made = [template if order.random() < plan.unknown_share else next(known) for _ in range(length)]
-        self._unknown = [number for number, frame in enumerate(made) if frame is template]
-        self.is_unknown = bytearray(frame is template for frame in made)
+        known = _repeated(plan.names, order)
+        names = [unknown if order.random() < plan.unknown_share else next(known) for _ in range(length)]
+        self.is_unknown = bytearray(name is unknown for name in names)
         """Of each frame, whether it asks for a random host."""
+        self._unknown = [number for number, is_unknown in enumerate(self.is_unknown) if is_unknown]
+        if plan.sources:
+            made = [dialect.request(b"%b %b" % (name, order.choice(plan.sources)), 0) for name in names]
+        else:
+            # Written once for each name: writing them for each frame would take seconds.
+            written = {name: dialect.request(name, 0) for name in {*plan.names, unknown}}
+            made = [written[name] for name in names]
         self._digits_at = dialect.name_at + _DIGITS_IN_LABEL
         id_at = dialect.id_at
         frames = [
@@ -75,9 +79,9 @@ class RequestRing:
             self.echoes[number] = self._dialect.echo(self.octets[at : at + self.lengths[number]])
 
 
-def _repeated(frames: Sequence[bytes], order: random.Random) -> Iterator[bytes]:
+def _repeated(names: Sequence[bytes], order: random.Random) -> Iterator[bytes]:
     """All of them, in one random order, for ever; nothing when there are none."""
-    shuffled = list(frames)
+    shuffled = list(names)
     order.shuffle(shuffled)
     while shuffled:
         yield from shuffled

@@ -1,0 +1,48 @@
+"""When the requests of an open loop are due: evenly, or as callers come, by a Poisson process."""
+
+import random
+from array import array
+from bisect import bisect_left
+from itertools import accumulate
+
+from tools.load.ring import IDS
+
+__all__ = ["Pace"]
+
+
+class Pace:
+    """Instants of a round of `IDS` requests, which repeats; all in seconds since the start.
+
+    Args:
+        rate: requests a second, over 0.
+        poisson: let the gaps between requests be exponential, as those of independent callers are. They
+            are the same in every run, and a round takes as long as that of an even pace.
+    """
+
+    def __init__(self, rate: float, *, poisson: bool = False) -> None:
+        self._round = IDS / rate
+        if poisson:
+            chance = random.Random(0)
+            ends = list(accumulate(chance.expovariate(1.0) for _ in range(IDS)))
+            self._instants = array("d", (0.0, *(self._round * end / ends[-1] for end in ends[:-1])))
+        else:
+            self._instants = array("d", (number / rate for number in range(IDS)))
+
+    def due(self, elapsed: float) -> int:
+        """How many requests are due before `elapsed`, which is at least 0."""
+        rounds, within = divmod(elapsed, self._round)
+        return int(rounds) * IDS + bisect_left(self._instants, within)
+
+    def at(self, number: int) -> float:
+        """When the request with this number, from 0 on, is due."""
+        rounds, within = divmod(number, IDS)
+        return rounds * self._round + self._instants[within]
+
+    def instants(self, first: int, count: int, start: float) -> "array[float]":
+        """When `count` requests from number `first` on are due, by a clock that said `start` at the start.
+
+        All of them are of one round.
+        """
+        rounds, within = divmod(first, IDS)
+        start += rounds * self._round
+        return array("d", [start + instant for instant in self._instants[within : within + count]])
