@@ -124,6 +124,15 @@ def test_domain_whose_own_name_is_the_operators_did_is_refused(published: Publis
     )
 
 
+@pytest.mark.parametrize("published", [Published(), Published(did=C)])
+def test_domain_that_has_its_own_did_keeps_it_when_the_operator_adds_to_that(published: Published) -> None:
+    decision = decide_did(
+        B, published, published_of=lambda _: None, operator_dids={B}, operator_says={}, has_own=True
+    )
+    assert isinstance(decision, DidDecision)
+    assert decision.did == B
+
+
 def test_domain_whose_name_is_the_operators_did_may_still_join_another() -> None:
     assert decide(B, AGREED, operator_dids={B}).why.startswith("did=a.example, and")
 

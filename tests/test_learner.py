@@ -1,6 +1,7 @@
 """Learning: which of the hosts that DNS finds ours become known domains, and as what."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from fastvhost.domains.consent import domain_token
 from fastvhost.domains.learner import Learner
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.rows import MAX_DOMAIN
+from fastvhost.domains.stored import OperatorDids
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.domains.text import TextRecords
 from fastvhost.model import Finding, VerdictKind
@@ -203,10 +205,23 @@ async def test_failing_dns_does_not_let_a_new_domain_into_an_operator_s_virtual_
     bench = Bench()
     bench.table.enter("main.test", Standing.LEARNED)
     bench.texts = texts
-    bench.learner.operator_dids = frozenset({"a.test"})
+    bench.learner.operator_dids = OperatorDids(of_attributes=frozenset({"a.test"}))
     await bench.find("a.test")
     assert bench.states == {"a.test": PENDING}
     assert ["no row: a.test" in entry.getMessage() for entry in caplog.records] == [True]
+
+
+async def test_learned_domain_stays_when_the_operator_adds_an_attribute_to_it() -> None:
+    bench = Bench()
+    bench.texts["a.test"] = ("max-calls=7",)
+    await bench.find("a.test")
+    bench.learner.operator_dids = OperatorDids(of_attributes=frozenset({"a.test"}))
+    kept = bench.kept["a.test"]
+    assert await bench.learner.with_attributes(kept) == kept
+    joined = await bench.learner.with_attributes(replace(kept, did="main.test"))
+    assert joined.state is PENDING, "leaving another's virtual domain is not to enter the operator's"
+    bench.learner.operator_dids = OperatorDids(of_domains=frozenset({"a.test"}))
+    assert (await bench.learner.with_attributes(kept)).state is PENDING, "a row of `domain` is not for it"
 
 
 async def test_operator_s_did_counts_also_while_txt_fails() -> None:

@@ -23,6 +23,7 @@ from fastvhost.domains.engine import notifications_connection
 from fastvhost.domains.housekeeping import Census
 from fastvhost.domains.record import Attribute, AttributeType, DecidedBy, DomainRecord, DomainState
 from fastvhost.domains.store import MAX_BATCH, Store
+from fastvhost.domains.stored import OperatorDids
 from fastvhost.errors import StoreError, StoreUnavailableError
 from tests import sql_servers
 from tests.sql_servers import SqlServer
@@ -242,7 +243,8 @@ def test_opensips_rows_carry_attributes_in_their_column(database_url: str) -> No
         assert [(domain.rstrip(), attrs.rstrip(), sub) for domain, attrs, sub in found] == [
             ("a.example", "max=5;realm=a b", 0)
         ]
-        assert store.operator_rows() == store.operator_dids() == set()
+        assert store.operator_rows() == set()
+        assert store.operator_dids() == OperatorDids()
         refused = store.put([replace(one, attributes=(replace(STRING, value="a;b"),))])
         assert [(one.domain, refused.changed) for one in refused.refused] == [("a.example", True)]
         assert rows(database_url, "SELECT attrs FROM domain") == [(None,)]
@@ -266,7 +268,8 @@ def test_operator_s_row_of_any_spelling_keeps_ours_out(store: Store, database_ur
         rows(database_url, "SELECT * FROM domain_attrs"),
     )
     assert store.operator_rows() == store.load().operator == {"a.example"}
-    assert store.operator_dids() == {"his", "a.example"}
+    dids = store.operator_dids()
+    assert dids.of_domains | dids.of_attributes == {"his", "a.example"}
 
 
 def test_our_row_that_the_operator_edits_is_his(store: Store, database_url: str) -> None:
@@ -288,7 +291,9 @@ def test_row_that_the_operator_puts_in_place_of_ours_is_his(store: Store, databa
         "DELETE FROM domain_attrs",
         "INSERT INTO domain_attrs (did, name, type, value) VALUES ('a.example', 'max', 0, '5')",
     )
-    assert store.operator_rows() == store.operator_dids() == {"a.example"}
+    assert store.operator_rows() == {"a.example"}
+    both = frozenset({"a.example"})
+    assert store.operator_dids() == OperatorDids(of_domains=both, of_attributes=both)
     assert not store.put([record("a.example", DomainState.REMOVED)]).changed
     assert served(database_url) == [("a.example", None)]
     assert attributes(database_url) == [("a.example", "max", 0, "5")]

@@ -4,7 +4,7 @@ Names with one did share attributes, and in most scripts subscribers too: whoeve
 alone could take over another's users.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
 from fastvhost.domains.attributes import Published
@@ -35,8 +35,9 @@ def decide_did(
     published: Published | None,
     *,
     published_of: Callable[[str], Published | None],
-    operator_dids: Collection[str],
+    operator_dids: Container[str],
     operator_says: Mapping[str, str],
+    has_own: bool = False,
 ) -> DidDecision | DidRefused:
     """Decide the did of a learned domain.
 
@@ -45,8 +46,10 @@ def decide_did(
         published: what it publishes; None: nothing.
         published_of: what another name publishes, by canonical host; None where we do not host it. Asked
             at most once.
-        operator_dids: those of rows that we did not write, in lower case. One look-up or two: a set.
+        operator_dids: those of rows that we did not write, in lower case. One look-up or two.
         operator_says: `domains.did`, did by canonical host. It goes before everything else.
+        has_own: it is served under its own did already, and the operator has since given it attributes, which
+            takes nothing away.
 
     A claim that is not granted leaves the domain its own did. Refused where that is no choice either: the
     name is too long for a did, or a row of the operator's has it, so that the domain would join his.
@@ -56,9 +59,10 @@ def decide_did(
         if not 0 < len(said) <= MAX_DOMAIN:
             return DidRefused(why=f"domains.did: the did of {domain} must have 1 to {MAX_DOMAIN} octets")
         return DidDecision(did=said, why="domains.did says so")
+    taken = domain in operator_dids and not has_own
     claim = None if published is None else published.did
     if claim is None or claim == domain:
-        return _own(domain, operator_dids, why="its own")
+        return _own(domain, why="its own", taken=taken)
     missing = _why_not_granted(
         domain,
         claim,
@@ -67,7 +71,7 @@ def decide_did(
         operator_says=operator_says,
     )
     if missing is not None:
-        return _own(domain, operator_dids, why=f"its own; did={claim} not granted: {missing}")
+        return _own(domain, why=f"its own; did={claim} not granted: {missing}", taken=taken)
     return DidDecision(did=claim, why=f"did={claim}, and {claim} says alias={domain}")
 
 
@@ -76,7 +80,7 @@ def _why_not_granted(
     claim: str,
     *,
     published_of: Callable[[str], Published | None],
-    operator_dids: Collection[str],
+    operator_dids: Container[str],
     operator_says: Mapping[str, str],
 ) -> str | None:
     """What is missing for `domain` to join the virtual domain of `claim`; None: nothing."""
@@ -91,10 +95,10 @@ def _why_not_granted(
     return None if domain in other.aliases else f"{claim} does not say alias={domain}"
 
 
-def _own(domain: str, operator_dids: Collection[str], *, why: str) -> DidDecision | DidRefused:
+def _own(domain: str, *, why: str, taken: bool) -> DidDecision | DidRefused:
     if len(domain) > MAX_DOMAIN:
         return DidRefused(why=f"{domain} is over {MAX_DOMAIN} octets, too long for a did")
-    if domain in operator_dids:
+    if taken:
         return DidRefused(
             why=f"a row of the operator's has the did {domain}, which is not its own; domains.did can say so"
         )

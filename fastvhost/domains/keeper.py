@@ -23,6 +23,7 @@ from fastvhost.domains.proxy_links import ProxyLinks
 from fastvhost.domains.recent import RecentChanges
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.store import Changes, Loaded, PutResult, Store
+from fastvhost.domains.stored import OperatorDids
 from fastvhost.domains.sweep import sweep
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.domains.text import AskText
@@ -174,7 +175,7 @@ class Keeper:
 
         def read(
             store: Store,
-        ) -> tuple[int, dict[str, Standing], DomainTexts, Counter[str], set[str], list[str]]:
+        ) -> tuple[int, dict[str, Standing], DomainTexts, Counter[str], OperatorDids, list[str]]:
             # All that takes a while with a million domains, while others are answered.
             loaded = store.load()
             pending = [host for host, state in loaded.others.items() if state is DomainState.PENDING]

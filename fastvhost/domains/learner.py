@@ -6,7 +6,7 @@ afterwards, and decides with the operator's rules whether, and as what, it is ke
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NoReturn, assert_never
 
@@ -18,6 +18,7 @@ from fastvhost.domains.consent import ConsentKind, consents
 from fastvhost.domains.did import DidRefused, decide_did
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.rows import MAX_DOMAIN
+from fastvhost.domains.stored import OperatorDids
 from fastvhost.domains.table import DomainTable, Standing
 from fastvhost.domains.text import AskText
 from fastvhost.model import Finding
@@ -78,8 +79,8 @@ class Learner:
         self._learned = 0
         self._told: set[str] = set()
         self.counters = LearnerCounters()
-        self.operator_dids: Collection[str] = frozenset()
-        """The dids of rows that we did not write, in lower case; kept up to date by whoever reads them."""
+        self.operator_dids = OperatorDids()
+        """Those of rows that we did not write; kept up to date by whoever reads them."""
 
     def found(self, host: str, finding: Finding) -> None:
         """DNS says that `host`, which no table has, is ours. Cheap; never raises."""
@@ -167,7 +168,10 @@ class Learner:
         granting = await self._granting(record.domain, published)
         if granting is None:
             return replace(record, attributes=published.attributes)
-        return self._dressed(record, published, granting)
+        # Attributes that the operator gave it since are for it; a row of `domain` with this did is not.
+        stands = record.state is DomainState.ACTIVE and record.did is None
+        has_own = stands and record.domain not in self.operator_dids.of_domains
+        return self._dressed(record, published, granting, has_own=has_own)
 
     async def _learn(self, host: str, finding: Finding, slots: trio.Semaphore) -> None:
         try:
@@ -209,7 +213,12 @@ class Learner:
         return None if granting is None else {claimed: granting}
 
     def _dressed(
-        self, record: DomainRecord, published: Published, granting: Mapping[str, Published]
+        self,
+        record: DomainRecord,
+        published: Published,
+        granting: Mapping[str, Published],
+        *,
+        has_own: bool = False,
     ) -> DomainRecord:
         decision = decide_did(
             record.domain,
@@ -217,6 +226,7 @@ class Learner:
             published_of=granting.get,
             operator_dids=self.operator_dids,
             operator_says=self._domains.did,
+            has_own=has_own,
         )
         for skipped in published.skipped:
             _log.info("attribute not used: %s: %s: %s", record.domain, skipped.key, skipped.why)

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Select, Table, func, or_, select
 
 from fastvhost.domains.proxy_rows import modified_text
+from fastvhost.domains.stored import OperatorDids
 from fastvhost.domains.tables import ATTRIBUTE, DOMAIN, ProxyTables
 
 __all__ = ["operator_dids", "operator_names"]
@@ -19,12 +20,12 @@ def operator_names(connection: Connection, tables: ProxyTables) -> set[str]:
     return {domain.rstrip(" ").lower() for domain, _ in rows}
 
 
-def operator_dids(connection: Connection, tables: ProxyTables) -> set[str]:
-    """Dids that the operator's rows use, in lower case; a row of `domain` without did has its own name."""
+def operator_dids(connection: Connection, tables: ProxyTables) -> OperatorDids:
+    """Dids that the operator's rows use."""
     if tables.attributes is None:
-        return set()
+        return OperatorDids()
     rows = connection.execute(_operator_domains(tables), execution_options=_STREAMED)
-    dids = {(domain if did is None else did).lower() for domain, did in rows}
+    of_domains = frozenset((domain if did is None else did).lower() for domain, did in rows)
     columns = tables.attributes.c
     attributes = connection.execute(
         _not_ours(tables.attributes, ATTRIBUTE, columns.did)
@@ -39,7 +40,8 @@ def operator_dids(connection: Connection, tables: ProxyTables) -> set[str]:
         .distinct(),
         execution_options=_STREAMED,
     )
-    return dids | {did.lower() for (did,) in attributes}
+    of_attributes = frozenset(did.lower() for (did,) in attributes)
+    return OperatorDids(of_domains=of_domains, of_attributes=of_attributes)
 
 
 def _operator_domains(tables: ProxyTables) -> Select[Any]:

@@ -20,7 +20,7 @@ from fastvhost.domains.operator_rows import operator_dids, operator_names
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.schema import folds_case, prepare_schema
 from fastvhost.domains.side_row import NO_ATTRIBUTES, attributes_of, record_of
-from fastvhost.domains.stored import Changes, Loaded, PutResult, Refusal
+from fastvhost.domains.stored import Changes, Loaded, OperatorDids, PutResult, Refusal
 from fastvhost.domains.tables import DOMAIN, REVISION, ProxyKind, proxy_tables
 
 __all__ = ["MAX_BATCH", "Changes", "Loaded", "PutResult", "Refusal", "Store"]
@@ -134,8 +134,8 @@ class Store:
         with database_errors(), self._engine.connect() as connection:
             return operator_names(connection, self._tables)
 
-    def operator_dids(self) -> set[str]:
-        """Dids that rows not ours use, in lower case; a row without did has its own name. Reads all rows.
+    def operator_dids(self) -> OperatorDids:
+        """Dids that rows not ours use. Reads all rows.
 
         Empty for OpenSIPS, which has no dids.
         """

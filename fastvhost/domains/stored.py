@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastvhost.domains.record import Attribute, DomainState
 
-__all__ = ["Changes", "Loaded", "PutResult", "Refusal"]
+__all__ = ["Changes", "Loaded", "OperatorDids", "PutResult", "Refusal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +59,15 @@ class Changes:
     revision: int
     complete: bool
     """False: tombstones have been taken away since, so what is known must be loaded again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorDids:
+    """Dids that rows not ours use, in lower case; `in` looks for one among all."""
+
+    of_domains: frozenset[str] = frozenset()
+    """A row of `domain` without a did has its own name."""
+    of_attributes: frozenset[str] = frozenset()
+
+    def __contains__(self, did: object) -> bool:
+        return did in self.of_domains or did in self.of_attributes

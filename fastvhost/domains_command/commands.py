@@ -6,7 +6,7 @@ Each takes its parsed arguments and the configuration and returns an exit code.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -267,7 +267,7 @@ def _accepted(
     ]
 
 
-def _did_of(record: DomainRecord, dids: Collection[str], says: Mapping[str, str]) -> str | None:
+def _did_of(record: DomainRecord, dids: Container[str], says: Mapping[str, str]) -> str | None:
     """Its did, None where that is its own: the one that was granted to it, unless the operator names one."""
     from fastvhost.domains.did import DidRefused, decide_did
 
