@@ -13,10 +13,12 @@ from pathlib import Path
 from fastvhost.config import Endpoint
 from fastvhost.model import VerdictKind
 from fastvhost.query import ask
+from tests.support import free_port
 
 __all__ = ["Daemon", "DaemonError", "running_daemon"]
 
-_READY = re.compile(r"ready: PDB on (127\.0\.0\.1):(\d+)")
+_READY = re.compile(r" ready: PDB on ")
+_ANY_PORT = 'pdb = "127.0.0.1:0"'
 _SUMMARY = re.compile(r" stopped: (.+)")
 
 _STOP_SECONDS = 15.0
@@ -36,31 +38,44 @@ class Daemon:
         self._before = before
         self._log = folder / "log"
         self._config = folder / "fastvhost.toml"
-        self._config.write_text(config)
         self._process: subprocess.Popen[bytes] | None = None
-        self.pdb = Endpoint("127.0.0.1", 0)
+        self.pdb = Endpoint("127.0.0.1", free_port())
+        self._config.write_text(config.replace(_ANY_PORT, f'pdb = "{self.pdb}"'))
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        """What it has said since it was started."""
+        return self._log.read_text()
 
     def start(self) -> None:
-        """Start the process, and block until it is ready; again on the port that it had before.
+        """Start the process, and block until it is ready; each time on the same port.
 
         Raises:
             DaemonError: it ended, or was not ready within half a minute.
         """
-        self._config.write_text(self._config.read_text().replace('"127.0.0.1:0"', f'"{self.pdb}"'))
+        self.launch()
+        process = self._process
+        assert process is not None
+        for _ in range(_POLLS):
+            if _READY.search(self.log()):
+                return
+            if process.poll() is not None:
+                break
+            time.sleep(_POLL_SECONDS)
+        self.kill()
+        raise DaemonError(self.log())
+
+    def launch(self) -> None:
+        """Start the process, which is not ready yet."""
         serve = [sys.executable, "-W", "error", "-m", "fastvhost", "serve", "--config", str(self._config)]
         command = [*self._before, *serve]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        for _ in range(_POLLS):
-            ready = _READY.search(self._log.read_text())
-            if ready is not None:
-                self.pdb = Endpoint(ready[1], int(ready[2]))
-                return
-            if self._process.poll() is not None:
-                break
-            time.sleep(_POLL_SECONDS)
-        self.kill()
-        raise DaemonError(self._log.read_text())
 
     def reload(self) -> None:
         """Have it read its configuration again, and block until it has.
@@ -69,13 +84,13 @@ class Daemon:
             DaemonError: it has not within half a minute, or refused.
         """
         assert self._process is not None
-        before = self._log.read_text().count(" reloaded: ")
+        before = self.log().count(" reloaded: ")
         self._process.send_signal(signal.SIGHUP)
         for _ in range(_POLLS):
-            if self._log.read_text().count(" reloaded: ") > before:
+            if self.log().count(" reloaded: ") > before:
                 return
             time.sleep(_POLL_SECONDS)
-        raise DaemonError(self._log.read_text())
+        raise DaemonError(self.log())
 
     def kill(self) -> None:
         """SIGKILL: it has no chance to say or save anything. Nothing where none runs."""
@@ -98,9 +113,9 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.kill()
             self._process = None
-        said = _SUMMARY.search(self._log.read_text())
+        said = _SUMMARY.search(self.log())
         if said is None:
-            raise DaemonError(self._log.read_text())
+            raise DaemonError(self.log())
         return {name: int(count) for name, count in (each.rsplit(" ", 1) for each in said[1].split(", "))}
 
     def warm_up(self, hosts: Sequence[str], expected: VerdictKind) -> None:

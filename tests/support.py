@@ -3,6 +3,7 @@
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -36,11 +37,18 @@ def free_endpoint(address: str = "127.0.0.1") -> Endpoint:
     return Endpoint(address, 0)
 
 
+_FIXED_PORTS = range(20_000, 32_768)
+"""Below those that Linux gives to whoever asks for any: nobody is given one of these meanwhile."""
+
+
 def free_port() -> int:
-    """A UDP port of loopback that nobody has now: for what is there, gone, and there again."""
-    with socket.socket(type=socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port of loopback that nobody has now, over UDP or TCP: for what is there, gone, and there again."""
+    while True:
+        port = secrets.choice(_FIXED_PORTS)
+        with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp, suppress(OSError):
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(("127.0.0.1", port))
+            return port
 
 
 def config_on(lab: Lab, **sections: Any) -> Config:

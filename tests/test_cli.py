@@ -18,7 +18,7 @@ import fastvhost
 from fastvhost.config import Endpoint
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.faces.udp import open_batch
-from tests.support import OURS, ZONE
+from tests.support import OURS, ZONE, free_port
 from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
 COMMAND = [sys.executable, "-W", "error", "-m", "fastvhost"]
@@ -331,9 +331,10 @@ async def test_signal_while_a_look_up_is_under_way_lets_it_end(tmp_path: Path, l
 
 
 def test_daemon_starts_again_on_the_same_port_after_kill_9(tmp_path: Path) -> None:
-    with daemon(config_file(tmp_path)) as (process, server):
+    config = config_file(tmp_path, pdb=f"127.0.0.1:{free_port()}")
+    with daemon(config) as (process, server):
         process.kill()
-    with daemon(config_file(tmp_path, pdb=str(server))) as (_, again):
+    with daemon(config) as (_, again):
         assert again == server
         assert run("query", OURS, "--server", str(server)).returncode == 0
 
