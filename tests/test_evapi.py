@@ -1,7 +1,9 @@
 """The evapi face over real sockets, in front of a server that listens as the module does."""
 
+import errno
 import json
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -372,9 +374,9 @@ async def test_proxy_that_is_away_is_tried_after_1_2_4_to_30_seconds_with_one_li
     tries: list[float] = []
     connect = evapi._connect
 
-    async def connect_timed(sock: trio.socket.SocketType, proxy: Endpoint) -> str | None:
+    async def connect_timed(proxy: Endpoint) -> trio.socket.SocketType | str:
         tries.append(trio.current_time())
-        return await connect(sock, proxy)
+        return await connect(proxy)
 
     monkeypatch.setattr(evapi, "_connect", connect_timed)
     face = EvapiFace(Proxies(evapi=(closed_port(),)), lookup=None)  # type: ignore[arg-type] - nobody asks
@@ -387,10 +389,29 @@ async def test_proxy_that_is_away_is_tried_after_1_2_4_to_30_seconds_with_one_li
     assert face.counts()["outages"] == 1
 
 
-async def test_connection_with_ourselves_is_none() -> None:
+async def test_connection_with_ourselves_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     with trio.socket.socket() as sock:
         await sock.bind(("127.0.0.1", 0))
-        assert await evapi._connect(sock, Endpoint(*sock.getsockname())) == "nobody listens"
+        monkeypatch.setattr(trio.socket, "socket", lambda _: sock)
+        assert await evapi._connect(Endpoint(*sock.getsockname())) == "nobody listens"
+
+
+async def test_proxy_is_tried_again_where_there_are_no_descriptors(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def exhausted(_: int) -> None:
+        tries.append(trio.current_time())
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    tries: list[float] = []
+    monkeypatch.setattr(trio.socket, "socket", exhausted)
+    face = EvapiFace(Proxies(evapi=(closed_port(),)), lookup=None)  # type: ignore[arg-type] - nobody asks
+    with trio.move_on_after(5):
+        await face.receive()
+    assert [round(at - tries[0], 3) for at in tries] == [0.0, 1.0, 3.0]
+    assert [record.message for record in caplog.records] == [
+        "evapi of 127.0.0.1:1: Too many open files; connecting again until it answers"
+    ]
 
 
 async def test_connections_stay_when_the_service_turns_to_another_configuration() -> None:

@@ -6,6 +6,7 @@ The proxy listens and we connect. It suspends the transaction that asks, so none
 import logging
 import os
 import socket
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import NoReturn
@@ -103,9 +104,11 @@ class EvapiFace:
         pause, reported = _FIRST_PAUSE_SECONDS, False
         while True:
             began = trio.current_time()
-            with trio.socket.socket(socket.AF_INET6 if ":" in proxy.address else socket.AF_INET) as sock:
-                why = await _connect(sock, proxy)
-                if why is None:
+            found = await _connect(proxy)
+            if isinstance(found, str):
+                why = found
+            else:
+                with found as sock:
                     _log.info("evapi of %s: connected", proxy)
                     reported = False
                     why = await self._serve(sock)
@@ -168,19 +171,22 @@ class EvapiFace:
             self.counters.undelivered += 1
 
 
-async def _connect(sock: trio.socket.SocketType, proxy: Endpoint) -> str | None:
-    """Connect; return why that failed, None where it did not."""
-    try:
-        with trio.fail_after(_CONNECT_SECONDS):
-            await sock.connect(tuple(proxy))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if sock.getsockname() == sock.getpeername():
-            # A port of the ephemeral range on which nobody listens: the kernel may choose it for our end.
-            return "nobody listens"
-    except trio.TooSlowError:
-        return f"no connection within {_CONNECT_SECONDS:g} s"
-    except OSError as error:
-        return (
-            os.strerror(error.errno) if error.errno else str(error)
-        )  # Trio's own text names the address too
-    return None
+async def _connect(proxy: Endpoint) -> trio.socket.SocketType | str:
+    """A connection, or why there is none."""
+    with ExitStack() as undo:
+        try:
+            family = socket.AF_INET6 if ":" in proxy.address else socket.AF_INET
+            sock = undo.enter_context(trio.socket.socket(family))
+            with trio.fail_after(_CONNECT_SECONDS):
+                await sock.connect(tuple(proxy))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.getsockname() == sock.getpeername():
+                # A port of the ephemeral range on which nobody listens: the kernel may choose it for our end.
+                return "nobody listens"
+        except trio.TooSlowError:
+            return f"no connection within {_CONNECT_SECONDS:g} s"
+        except OSError as error:
+            # Trio's own text names the address too.
+            return os.strerror(error.errno) if error.errno else str(error)
+        undo.pop_all()
+        return sock
