@@ -135,8 +135,12 @@ class _Daemon:
         self._tell_ready("listening")
 
     def _note_reload(self, *, refused: bool, why: str) -> None:
-        if self._pid_file is not None:
+        if self._pid_file is None:
+            return
+        try:
             self._pid_file.note_reload(refused=refused, why=why)
+        except OSError as error:  # the disk is full: a daemon that answers goes on
+            _log.error("the PID file cannot be written: %s", error.strerror)
 
     def _tell_ready(self, verb: str) -> None:
         assert self._service is not None  # noqa: S101 - told only of a service

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -437,6 +438,17 @@ def test_reload_says_what_changed_or_why_not(tmp_path: Path) -> None:
             f"{config}: own: missing; required: a table with addresses, names, or both\n"
         )
     assert run(*reload).stderr == f"fastvhost: {pid_file}: no daemon runs that holds it\n"  # it was killed
+
+
+def test_pid_file_that_cannot_be_written_ends_no_daemon(tmp_path: Path) -> None:
+    config, pid_file = config_file(tmp_path), tmp_path / "pid"
+    with daemon(config, "--pid-file", str(pid_file)) as (process, server):
+        assert process.stderr is not None
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr.readline().endswith(" INFO reloaded: nothing changed\n")
+        assert process.stderr.readline().endswith(" ERROR the PID file cannot be written: File too large\n")
+        assert run("query", OURS, "--server", str(server)).returncode == 0
 
 
 def test_log_level_on_the_command_line_goes_before_the_file_s_also_after_a_reload(tmp_path: Path) -> None:
