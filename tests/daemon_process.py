@@ -99,6 +99,15 @@ class Daemon:
             process.kill()
             process.wait()
 
+    def wait(self) -> int:
+        """Block until it has ended by itself; its exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after 15 seconds.
+        """
+        assert self._process is not None
+        return self._process.wait(_STOP_SECONDS)
+
     def stop(self) -> dict[str, int]:
         """End it in order; its counters that are not zero.
 
