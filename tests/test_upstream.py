@@ -232,6 +232,10 @@ async def test_closed_port_is_noticed_at_once() -> None:
     assert isinstance(reply, Failure)
     assert reply.why == "Connection refused"
     assert trio.current_time() - started < 30.0
+    upstream, over_tcp = Upstream(Dns(timeout=60.0), [closed]), new_account()
+    over_tcp.over_tcp = True
+    await ask(upstream, account=over_tcp)
+    assert upstream.counters.outcomes.keys() == {"Connection refused"}, "what happened, not where"
 
 
 async def test_each_query_comes_from_a_fresh_port_with_a_fresh_id() -> None:

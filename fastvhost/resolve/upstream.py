@@ -4,6 +4,7 @@ Turns a name and type into a `Reply`. Every datagram and every connection is pai
 account before it is sent, whatever it is for.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -224,7 +225,8 @@ class Upstream:
                 # We have too little of something, so DNS is not to blame.
                 return _Stop(Failure(why=f"no socket ({error.strerror})", limited=True, via=via))
             except OSError as error:
-                return _Silent(error.strerror or str(error))
+                # Trio's own text names the address too, and this counts by the text.
+                return _Silent(os.strerror(error.errno) if error.errno else str(error))
             match came:
                 case Refusal():
                     return _Stop(Failure(why=came.why, limited=came.limited, via=via))
