@@ -15,7 +15,7 @@ import trio
 
 from tools.dnslab import Lab
 
-__all__ = ["Forge", "lie", "open_forger"]
+__all__ = ["Forge", "bound_alike", "carry_connections", "lie", "open_forger"]
 
 Forge = Callable[[bytes], Iterable[bytes]]
 """From a query to the datagrams that go out before the true answer."""
@@ -36,16 +36,16 @@ def lie(query: bytes) -> bytes:
 @asynccontextmanager
 async def open_forger(lab: Lab, forge: Forge) -> AsyncIterator[tuple[str, int]]:
     """Serve on a port of its own for the length of the block; the value is its address."""
-    udp, listener = _bound_alike()
+    udp, listener = bound_alike()
     with udp, listener:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_answer, udp, lab, forge, nursery)
-            nursery.start_soon(_carry_connections, listener, lab)
+            nursery.start_soon(carry_connections, listener, lab.address)
             yield udp.getsockname()
             nursery.cancel_scope.cancel()
 
 
-def _bound_alike() -> tuple[trio.socket.SocketType, trio.socket.SocketType]:
+def bound_alike() -> tuple[trio.socket.SocketType, trio.socket.SocketType]:
     """UDP and TCP on one free port; another program may have the second of the pair, so try again."""
     for _ in range(20):
         udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
@@ -76,9 +76,11 @@ async def _carry_answer(udp: trio.socket.SocketType, lab: Lab, query: bytes, cli
         await udp.sendto(await sock.recv(65_535), client)
 
 
-async def _carry_connections(listener: trio.socket.SocketType, lab: Lab) -> None:
+async def carry_connections(listener: trio.socket.SocketType, to: tuple[str, int]) -> None:
+    """Carry octets both ways over TCP, for ever."""
+
     async def carry(stream: trio.SocketStream) -> None:
-        server = await trio.open_tcp_stream(*lab.address)
+        server = await trio.open_tcp_stream(*to)
         async with stream, server, trio.open_nursery() as both:
 
             async def one_way(source: trio.SocketStream, sink: trio.SocketStream) -> None:

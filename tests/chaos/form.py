@@ -4,7 +4,13 @@ import os
 import random
 import secrets
 
-__all__ = ["ROUNDS", "SOAK_SECONDS", "report", "seeded"]
+import pytest
+
+__all__ = ["ROUNDS", "SOAK_SECONDS", "long_form", "report", "seeded"]
+
+long_form = pytest.mark.skipif(
+    "FASTVHOST_CHAOS_ROUNDS" not in os.environ, reason="takes long: a part of make chaos"
+)
 
 ROUNDS = int(os.environ.get("FASTVHOST_CHAOS_ROUNDS", "1"))
 """How often the daemon is killed, for each database."""

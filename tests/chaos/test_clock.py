@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from fastvhost.model import VerdictKind
-from tests.chaos.form import report
+from tests.chaos.form import long_form, report
 from tests.daemon_process import running_daemon
 from tests.support import OURS, PdbClient, until
 from tools.dnslab import Lab, Zone, open_lab, parse_zone
@@ -22,7 +22,7 @@ STAYS = [f"stays{number}.test" for number in range(5)]
 GONE = "gone.test"
 LATE = [f"late{number}.test" for number in range(3)]
 
-pytestmark = pytest.mark.server("faketime")
+pytestmark = [pytest.mark.server("faketime"), long_form]
 
 
 def zone(*hosts: str) -> Zone:

@@ -13,7 +13,7 @@ import trio
 from fastvhost.model import VerdictKind
 from tests import sql_servers
 from tests.chaos.asking import Asking
-from tests.chaos.form import ROUNDS, report, seeded
+from tests.chaos.form import ROUNDS, long_form, report, seeded
 from tests.chaos.ledger import Ledger
 from tests.daemon_process import Daemon
 from tests.sql_servers import SqlServer
@@ -61,7 +61,9 @@ def config(lab: Lab, url: str) -> str:
     )
 
 
-@pytest.fixture(params=["sqlite", sql_servers.POSTGRESQL])
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.server("pg_ctlcluster"), long_form])]
+)
 def url(
     request: pytest.FixtureRequest, tmp_path: Path, sql_server_of: Callable[[str], SqlServer]
 ) -> Iterator[str]:
