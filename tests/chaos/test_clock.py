@@ -12,9 +12,10 @@ from sqlalchemy.pool import NullPool
 
 from fastvhost.model import VerdictKind
 from tests.chaos.form import long_form, report
+from tests.chaos.zone import zone_of
 from tests.daemon_process import running_daemon
 from tests.support import OURS, PdbClient, until
-from tools.dnslab import Lab, Zone, open_lab, parse_zone
+from tools.dnslab import Lab, open_lab
 
 DAY = 86_400
 
@@ -23,11 +24,6 @@ GONE = "gone.test"
 LATE = [f"late{number}.test" for number in range(3)]
 
 pytestmark = [pytest.mark.server("faketime"), long_form]
-
-
-def zone(*hosts: str) -> Zone:
-    head = f"$TTL 600\n@ SOA ns h 1 3600 600 86400 5\n@ NS ns\nedge A {OURS}\n"
-    return parse_zone(head + "\n".join(f"_sip._udp.{host}. SRV 0 0 5060 edge" for host in hosts), "test")
 
 
 def config(lab: Lab, folder: Path) -> str:
@@ -80,7 +76,7 @@ async def test_clock_that_steps_a_year_ahead_and_two_back_loses_no_domain_and_ch
     tmp_path: Path,
 ) -> None:
     clock = Clock(tmp_path)
-    async with open_lab([zone(*STAYS, GONE, *LATE)], unknown="nxdomain") as lab:
+    async with open_lab([zone_of([*STAYS, GONE, *LATE])], unknown="nxdomain") as lab:
         with ExitStack() as stack:
             entered = running_daemon(config(lab, tmp_path), before=clock.before)
             daemon = await trio.to_thread.run_sync(stack.enter_context, entered)
@@ -106,13 +102,13 @@ async def test_clock_that_steps_a_year_ahead_and_two_back_loses_no_domain_and_ch
                 assert await client.ask("none.invalid") is VerdictKind.NOT_HOSTED
 
             await learn(*STAYS, GONE)
-            lab.replace_zones([zone(*STAYS, *LATE)])
+            lab.replace_zones([zone_of(STAYS + LATE)])
             clock.step(365 * DAY)
             await until(lambda: records(tmp_path)[GONE].negatives == 1, within=30.0)
             assert records(tmp_path)[GONE].state == "active"
             await learn(LATE[0])
             await all_are_checked_and_stay(365 * DAY)
-            lab.replace_zones([zone(*STAYS, GONE, *LATE)])
+            lab.replace_zones([zone_of([*STAYS, GONE, *LATE])])
             clock.step(-365 * DAY)
             await all_are_checked_and_stay(-365 * DAY)
             await learn(LATE[1])

@@ -14,8 +14,9 @@ from trio.testing import MockClock
 
 from fastvhost import VerdictKind, open_service
 from tests.chaos.form import report
-from tests.support import OURS, PdbClient, config_on
-from tools.dnslab import Effect, Fault, open_lab, parse_zone
+from tests.chaos.zone import zone_of
+from tests.support import PdbClient, config_on
+from tools.dnslab import Effect, Fault, open_lab
 
 DARK = 600.0
 STEP = 10.0
@@ -25,11 +26,7 @@ LEARNED = [f"learned{number}.test" for number in range(5)]
 CACHED = [f"cached{number}.test" for number in range(5)]
 """Over the quota of learned domains, so that only the cache has them."""
 
-ZONE = parse_zone(
-    f"$TTL 60\n@ SOA ns h 1 3600 600 86400 5\n@ NS ns\nedge A {OURS}\n"
-    + "\n".join(f"_sip._udp.{host}. SRV 0 0 5060 edge" for host in LEARNED + CACHED),
-    origin="test",
-)
+ZONE = zone_of(LEARNED + CACHED, ttl=60)
 
 EPOCH = 1_800_000_000.0
 
@@ -71,6 +68,7 @@ async def test_ten_minutes_without_dns_lose_no_hosted_host_and_no_row(
         config = config_on(
             lab,
             domains={"store": f"sqlite:///{tmp_path}/fastvhost.db", "learn_most": len(LEARNED), "poll": 30.0},
+            limits={"upstream_qps": 20_000.0},
             housekeeping={"check_floor": 10.0, "check_ceiling": 60.0},
         )
         async with open_service(config) as service:

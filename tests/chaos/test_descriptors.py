@@ -4,8 +4,8 @@ import itertools
 import os
 import resource
 import signal
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import dns.message
@@ -14,19 +14,20 @@ import trio
 
 from fastvhost.config import Endpoint
 from fastvhost.model import VerdictKind
-from tests.chaos.form import report
+from tests.chaos.asking import Asking
+from tests.chaos.form import long_form, report
+from tests.chaos.zone import zone_of
 from tests.daemon_process import Daemon, running_daemon
 from tests.http_client import get
 from tests.support import OURS, PdbClient, free_port, until, until_true
-from tools.dnslab import Lab, open_lab, parse_zone
+from tools.dnslab import Effect, Fault, Lab, open_lab
 
 HOSTS = [f"h{number}.test" for number in range(10)]
 
-ZONE = parse_zone(
-    f"$TTL 600\n@ SOA ns h 1 3600 600 86400 5\n@ NS ns\nedge A {OURS}\n"
-    + "\n".join(f"_sip._udp.{host}. SRV 0 0 5060 edge" for host in HOSTS),
-    origin="test",
-)
+ZONE = zone_of(HOSTS)
+
+FEWEST = 220
+"""Of these 196 are kept for all but DNS queries."""
 
 LONG_ENOUGH = 1.5
 """Seconds without a descriptor: meanwhile it tries to connect with the proxy, and to store."""
@@ -119,3 +120,36 @@ async def test_no_descriptor_left_harms_no_known_host_and_ends_without_a_restart
         daemon.stop()
     assert "Traceback" not in log
     report(f"no descriptors: unknown hosts were {sorted(kind.name for kind in kinds)}; {spent:.0%} of a core")
+
+
+@long_form
+async def test_fewest_descriptors_are_enough_with_every_face_full(tmp_path: Path) -> None:
+    limit = f"--nofile={FEWEST}:{FEWEST}"
+    async with bench(tmp_path, before=("prlimit", limit)) as parts:
+        async with await parts.evapi.accept(), AsyncExitStack() as clients:
+            with PdbClient(parts.daemon.pdb) as client:
+                assert await client.ask(HOSTS[0]) is VerdictKind.HOSTED
+                parts.lab.faults = [Fault(effect=Effect.DROP)]
+                for face, connections in ((parts.dns, 120), (parts.admin, 40)):
+                    for _ in range(connections):
+                        await clients.enter_async_context(await trio.open_tcp_stream(*face))
+                asking = Asking(parts.daemon.pdb, made_up(), rate=400)
+                with trio.move_on_after(1.0):
+                    await asking.run()
+                assert await client.ask(HOSTS[0]) is VerdictKind.HOSTED
+                parts.lab.faults = []
+                await until_true(lambda: is_hosted(client, HOSTS[1]))
+        log, counters = parts.daemon.log(), parts.daemon.stop()
+    assert asking.kinds() <= {VerdictKind.UNDETERMINED, VerdictKind.LIMITED, VerdictKind.PENDING}
+    assert "Traceback" not in log
+    assert counters.keys() >= {"dns.tcp.no_room", "admin.no_room"}
+    assert [name for name in counters if "accept_errors" in name or "no socket" in name] == []
+    report(f"{FEWEST} descriptors, every face full: {asking.answered} answers about unknown hosts, no error")
+
+
+def made_up() -> Iterator[str]:
+    return (f"made-up{number}.invalid" for number in itertools.count())
+
+
+async def is_hosted(client: PdbClient, host: str) -> bool:
+    return await client.ask(host) is VerdictKind.HOSTED

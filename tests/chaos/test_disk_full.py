@@ -12,18 +12,15 @@ import trio
 from fastvhost.config import Endpoint
 from fastvhost.model import VerdictKind
 from tests.chaos.form import report
+from tests.chaos.zone import zone_of
 from tests.daemon_process import Daemon, running_daemon
 from tests.http_client import get
 from tests.support import OURS, PdbClient, free_port, until, until_true
-from tools.dnslab import Lab, open_lab, parse_zone
+from tools.dnslab import Lab, open_lab
 
 HOSTS = [f"h{number}.test" for number in range(60)]
 
-ZONE = parse_zone(
-    f"$TTL 600\n@ SOA ns h 1 3600 600 86400 5\n@ NS ns\nedge A {OURS}\n"
-    + "\n".join(f"_sip._udp.{host}. SRV 0 0 5060 edge" for host in HOSTS),
-    origin="test",
-)
+ZONE = zone_of(HOSTS)
 
 _MOUNT = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
 

@@ -15,10 +15,11 @@ from tests import sql_servers
 from tests.chaos.asking import Asking
 from tests.chaos.form import ROUNDS, long_form, report, seeded
 from tests.chaos.ledger import Ledger
+from tests.chaos.zone import zone_of
 from tests.daemon_process import Daemon
 from tests.sql_servers import SqlServer
 from tests.support import OURS, PdbClient, until
-from tools.dnslab import Effect, Fault, Lab, Zone, open_lab, parse_zone
+from tools.dnslab import Effect, Fault, Lab, Zone, open_lab
 
 sql_server_of = sql_servers.sql_server_of
 
@@ -43,12 +44,8 @@ def new_hosts(number: int) -> list[str]:
 
 def zone() -> Zone:
     hosts = [host for number in range(ROUNDS) for host in new_hosts(number)]
-    records = (
-        f'_sip._udp.{host}. SRV 0 0 5060 edge\n_vhost._sip.{host}. TXT "v=vhost1" "max-calls=7"'
-        for host in hosts
-    )
-    head = f"$TTL 600\n@ SOA ns h 1 3600 600 86400 5\n@ NS ns\nedge A {OURS}\nelsewhere A 198.51.100.7\n"
-    return parse_zone(head + "\n".join(records), origin="test")
+    published = (f'_vhost._sip.{host}. TXT "v=vhost1" "max-calls=7"' for host in hosts)
+    return zone_of(hosts, "elsewhere A 198.51.100.7", *published)
 
 
 def config(lab: Lab, url: str) -> str:

@@ -7,20 +7,14 @@ import trio
 from fastvhost import VerdictKind, open_service
 from tests.chaos.form import report, seeded
 from tests.chaos.link import open_link
-from tests.support import OURS, PdbClient, config_on
-from tools.dnslab import open_lab, parse_zone
+from tests.chaos.zone import zone_of
+from tests.support import PdbClient, config_on
+from tools.dnslab import open_lab
 
 HOSTED = [f"hosted{number}.test" for number in range(20)]
 ELSEWHERE = [f"elsewhere{number}.test" for number in range(20)]
 
-ZONE = parse_zone(
-    f"$TTL 600\n@ SOA ns h 1 3600 600 86400 600\n@ NS ns\nedge A {OURS}\n"
-    + "\n".join(
-        [f"_sip._udp.{host}. SRV 0 0 5060 edge" for host in HOSTED]
-        + [f"{host}. A 198.51.100.7" for host in ELSEWHERE]
-    ),
-    origin="test",
-)
+ZONE = zone_of(HOSTED, *(f"{host}. A 198.51.100.7" for host in ELSEWHERE))
 
 UNDECIDED = {VerdictKind.PENDING, VerdictKind.UNDETERMINED, VerdictKind.LIMITED}
 

@@ -14,25 +14,22 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from fastvhost import VerdictKind, open_service
-from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Listen
+from fastvhost.config import Cache, Config, Dns, Domains, Endpoint, Limits, Listen
 from fastvhost.service import Service
 from tests import sql_servers
 from tests.chaos.asking import Asking
 from tests.chaos.form import long_form, report, seeded
+from tests.chaos.zone import zone_of
 from tests.daemon_process import running_daemon
 from tests.sql_servers import SqlServer
 from tests.support import OURS, OWN, PdbClient, config_on, free_endpoint, free_port, until, until_true
-from tools.dnslab import open_lab, parse_zone
+from tools.dnslab import open_lab
 
 sql_server_of = sql_servers.sql_server_of
 
 HOSTS = [f"h{number}.test" for number in range(60)]
 
-ZONE = parse_zone(
-    f"$TTL 1\n@ SOA ns h 1 3600 600 86400 5\n@ NS ns\nedge A {OURS}\n"
-    + "\n".join(f"_sip._udp.{host}. SRV 0 0 5060 edge" for host in HOSTS),
-    origin="test",
-)
+ZONE = zone_of(HOSTS, ttl=1)
 
 RATE = 200.0
 
@@ -112,6 +109,7 @@ async def test_resolver_restarted_on_its_port_is_asked_again() -> None:
         listen=Listen(pdb=free_endpoint(), dns=None, admin=None),
         dns=Dns(servers=(resolver,), timeout=0.3),
         cache=Cache(hosted_ttl=(1.0, 1.0)),
+        limits=Limits(upstream_qps=20_000.0),
         domains=Domains(store=""),
     )
     async with trio.open_nursery() as nursery, open_service(config) as service:

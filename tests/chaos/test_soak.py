@@ -14,23 +14,20 @@ from fastvhost.config import Endpoint
 from fastvhost.model import VerdictKind
 from tests.chaos.asking import Asking
 from tests.chaos.form import SOAK_SECONDS, long_form, report, seeded
+from tests.chaos.zone import zone_of
 from tests.daemon_process import running_daemon
 from tests.http_client import get
 from tests.support import OURS, free_port, until
-from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
+from tools.dnslab import Effect, Fault, Lab, open_lab
 
 HOSTED = [f"h{number}.test" for number in range(200)]
 
-ZONE = parse_zone(
-    f"$TTL 5\n@ SOA ns h 1 3600 600 86400 5\n@ NS ns\nedge A {OURS}\nelsewhere A 198.51.100.7\n"
-    + "\n".join(f"_sip._udp.{host}. SRV 0 0 5060 edge" for host in HOSTED),
-    origin="test",
-)
+ZONE = zone_of(HOSTED, ttl=5)
 
 WARM_UP = max(2.0, SOAK_SECONDS / 10.0)
 """Seconds in which the caches fill: they hold few, so that they are full for nearly all of the soak."""
 
-GROWTH = 16 * 2**20
+GROWTH = 8 * 2**20
 """Octets of resident memory that the rest may add: the allocator's, as what it holds differs in size."""
 
 
