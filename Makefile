@@ -3,6 +3,7 @@
 #   make run             the main job on a lab DNS server, then serve until Ctrl-C; ONCE=1 ends after the show
 #   make test            every test; as root on Debian it installs the servers that tests need
 #   make check           ruff, mypy --strict, formatting
+#   make chaos           kill -9, dark DNS, full disks, CHAOS_ROUNDS=100, CHAOS_SOAK=600 seconds; docs/reliability.md
 #   make fuzz            every reader of strangers' octets, FUZZ_SECONDS=600 in all
 #   make bench           speed, latency, memory, start, beside other servers: ten minutes; bench/README.md
 #   make bench-quick     this checkout beside BASE=commit (default: where it left main) in under a minute
@@ -22,11 +23,14 @@ RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
 CONFIG ?= fastvhost.toml
+CHAOS_ROUNDS ?= 100
+CHAOS_SOAK ?= 600
 
 # The tests of a file stay together, for the servers that they share. PYTEST_PROCESSES= runs all in one process.
 PYTEST_PROCESSES ?= -n auto --dist loadfile
 
-.PHONY: run test check format fuzz bench bench-quick bench-domains bench-proxies bench-abuse whatif shipped clean
+.PHONY: run test check format chaos fuzz bench bench-quick bench-domains bench-proxies bench-abuse whatif \
+	shipped clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)
@@ -45,6 +49,11 @@ check: $(VENV)
 format: $(VENV)
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+chaos: $(VENV)
+	tools/install-test-servers
+	FASTVHOST_CHAOS_ROUNDS=$(CHAOS_ROUNDS) FASTVHOST_CHAOS_SOAK=$(CHAOS_SOAK) \
+		$(RUN) -m pytest tests/chaos -rP -o faulthandler_timeout=0 $(PYTEST)
 
 fuzz: $(VENV)
 	$(RUN) -m tools.fuzz --seconds $(FUZZ_SECONDS)
