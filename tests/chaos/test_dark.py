@@ -68,7 +68,6 @@ async def test_ten_minutes_without_dns_lose_no_hosted_host_and_no_row(
         config = config_on(
             lab,
             domains={"store": f"sqlite:///{tmp_path}/fastvhost.db", "learn_most": len(LEARNED), "poll": 30.0},
-            limits={"upstream_qps": 20_000.0},
             housekeeping={"check_floor": 10.0, "check_ceiling": 60.0},
         )
         async with open_service(config) as service:
