@@ -248,9 +248,11 @@ async def test_proxy_that_does_not_read_is_disconnected(
     monkeypatch.setattr(evapi_connection, "_RESUME_READING_AT", 200)
     connect = evapi._connect
 
-    async def connect_with_a_small_buffer(sock: trio.socket.SocketType, proxy: Endpoint) -> str | None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # or it takes seconds to fill
-        return await connect(sock, proxy)
+    async def connect_with_a_small_buffer(proxy: Endpoint) -> trio.socket.SocketType | str:
+        found = await connect(proxy)
+        if not isinstance(found, str):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # or it takes seconds to fill
+        return found
 
     monkeypatch.setattr(evapi, "_connect", connect_with_a_small_buffer)
     async with answered(receive_buffer=4_096) as (_, service, proxy, client):

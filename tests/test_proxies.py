@@ -657,7 +657,8 @@ async def test_kamailio_answers_from_its_htable_what_was_pushed_also_after_a_res
             kamailio.stop()
             told.set("meanwhile.example", 1, 600.0)
             kamailio.start()
-            await until(lambda: told.counters.full_pushes == 2 and told.counters.pushed == 502 + 501)
+            # On a slow machine a call that is answered late is made again.
+            await until(lambda: told.counters.full_pushes >= 2 and told.counters.pushed >= 502 + 501)
             assert await kamailio.verdict("499.example") == 1
             assert await kamailio.verdict("meanwhile.example") == 1
             assert told.counters.lost == 0

@@ -60,6 +60,9 @@ class AdminFace:
             self._history.note(sample(self._sight.figures(now), self._sight.latencies(), now))
             await trio.sleep(SAMPLE_SECONDS)
 
+    def answer_rest(self) -> None:
+        """Nothing is received that nobody looks at."""
+
     async def watch_deadlines(self) -> None:
         """Answer requests until cancelled: while flights land, `/readyz` says that the service stops."""
         await self._http.serve()

@@ -273,9 +273,9 @@ static int receive(batch *self, double now) {
     }
     if (self->ready != OWN_TURNS && !queued && self->queued) eventfd_write(self->ready, 1);
     pthread_mutex_unlock(&self->lock);
-    send_all(self, out);
     for (int kind = 0; kind < KINDS; kind++)
         if (self->turn.repeated[kind]) add(&self->counts.repeated[kind], self->turn.repeated[kind]);
+    send_all(self, out);
     return received;
 }
 

@@ -124,6 +124,10 @@ class DnsFace:
             nursery.start_soon(self.datagrams.serve)
             nursery.start_soon(self.connections.serve)
 
+    def answer_rest(self) -> None:
+        """See `Face`."""
+        self.datagrams.answer_rest()
+
     async def watch_deadlines(self) -> None:
         """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
         await self._owed.watch_deadlines()

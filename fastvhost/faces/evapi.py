@@ -85,6 +85,9 @@ class EvapiFace:
             for proxy in self._proxies:
                 nursery.start_soon(self._keep_connected, proxy)
 
+    def answer_rest(self) -> None:
+        """Nothing is received that nobody looks at."""
+
     async def watch_deadlines(self) -> None:
         """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
         await self._owed.watch_deadlines()

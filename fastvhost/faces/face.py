@@ -43,6 +43,10 @@ class Face(Protocol):
         """Take requests until cancelled; the service ends this first."""
         ...
 
+    def answer_rest(self) -> None:
+        """Answer what was received until `receive` was cancelled, and not looked at; not at a sudden end."""
+        ...
+
     async def watch_deadlines(self) -> None:
         """Answer in time what flights have not answered, until cancelled; ended last, after all flights."""
         ...

@@ -142,6 +142,7 @@ class Front:
                 try:
                     with run.receiving:
                         await run.face.receive()
+                    run.face.answer_rest()
                 finally:
                     run.received.set()
                 await trio.sleep(run.owes_for)

@@ -76,6 +76,10 @@ class PdbFace:
         """Take requests until cancelled."""
         await self.datagrams.serve()
 
+    def answer_rest(self) -> None:
+        """See `Face`."""
+        self.datagrams.answer_rest()
+
     async def watch_deadlines(self) -> None:
         """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
         await self._owed.watch_deadlines()

@@ -122,6 +122,7 @@ class DatagramLoop:
         self._allowed_before: set[str | bytes] = set()
         self._not_allowed = 0
         self._table = ReplyTable(self._batch.entries)
+        self._rest: list[tuple[bytes, Client]] = []
         self._stop_listening = retractions.listen(
             host=self._table.retract, everything=self._table.retract_everything
         )
@@ -172,7 +173,12 @@ class DatagramLoop:
                 await trio.lowlevel.wait_readable(batch.readable)
                 self._take_turns()
         finally:
-            self._look_at(batch.stop(), trio.current_time())
+            self._rest = batch.stop()
+
+    def answer_rest(self) -> None:
+        """Answer what was received until `serve` was cancelled, and not looked at."""
+        rest, self._rest = self._rest, []
+        self._look_at(rest, trio.current_time())
 
     def _take_turns(self) -> None:
         batch = self._batch
