@@ -22,6 +22,7 @@ VENV := .venv/.synced
 RUN := .venv/bin/python
 
 FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 0
 CONFIG ?= fastvhost.toml
 CHAOS_ROUNDS ?= 100
 CHAOS_SOAK ?= 600
@@ -56,7 +57,7 @@ chaos: $(VENV)
 		$(RUN) -m pytest tests/chaos -rP -o faulthandler_timeout=0 $(PYTEST)
 
 fuzz: $(VENV)
-	$(RUN) -m tools.fuzz --seconds $(FUZZ_SECONDS)
+	$(RUN) -m tools.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 bench: $(VENV)
 	tools/install-bench-peers

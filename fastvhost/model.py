@@ -7,7 +7,7 @@ chooses (the service uses `trio.current_time()`).
 import enum
 from dataclasses import dataclass
 
-__all__ = ["ABSENT", "Finding", "Step", "Verdict", "VerdictKind"]
+__all__ = ["ABSENT", "Finding", "Standing", "Step", "Verdict", "VerdictKind"]
 
 ABSENT = "the name does not exist"
 """Why nearly all unknown hosts are not ours: the caches keep no copy of it."""
@@ -92,3 +92,13 @@ class Verdict:
     def ttl(self, now: float) -> float:
         """Seconds that are left of it at `now`, never negative."""
         return max(0.0, self.expires - now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How long a verdict may be repeated without asking for it again."""
+
+    until: float
+    """Not from this instant on."""
+    look_at: float
+    """From this instant on somebody who repeats it is to ask again, while it is repeated to others."""

@@ -307,3 +307,15 @@ def test_every_form_does_the_same(seed: int) -> None:
             told.append(said)
     assert all(said == told[0] for said in told)
     assert told[0][-1] > 20
+
+
+def test_reply_that_is_due_for_a_look_is_repeated_and_left_once(rig: Rig) -> None:
+    rig.allow()
+    rig.put(b"....IDa", b"....IDb", until=10.0, look_at=5.0)
+    assert rig.ask(b"....IDa", 4.9) == b"....IDb"
+    rig.client.send(b"....XXa")
+    assert rig.turn(5.0) == [(b"....XXa", None)]
+    assert rig.client.recv(100) == b"....XXb"
+    assert rig.ask(b"....IDa", 5.0) == b"....IDb"
+    assert rig.batch.repeated(VerdictKind.HOSTED) == 2  # the one that was left is counted by who looks at it
+    assert rig.ask(b"....IDa", 10.0) is None

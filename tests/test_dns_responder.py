@@ -257,7 +257,7 @@ async def test_reply_that_is_repeated_is_the_one_that_would_be_written(
     assert table.repeat(query, now - 97.5 if finding is not FAILED else now)
     later = now - 97.2 if finding is not FAILED else now + 0.1
     other_id = b"ZZ" + query[2:]
-    assert table.repeat(other_id, later) == responder(None).respond(other_id, later)
+    assert table.repeat(other_id, later) == (responder(None).respond(other_id, later), False)
 
 
 async def test_attributes_are_never_repeated(nursery: trio.Nursery, autojump_clock: MockClock) -> None:

@@ -18,7 +18,7 @@ from fastvhost.domains.table import DomainTable
 from fastvhost.host import Address
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.lookup import Confirm, Lookup
-from fastvhost.model import Finding, Verdict, VerdictKind
+from fastvhost.model import Finding, Standing, Verdict, VerdictKind
 from fastvhost.wildcards import Wildcards
 from tests.support import as_kept
 
@@ -1013,18 +1013,18 @@ async def test_decide_beyond_source_queries_a_known_domain_that_fell_due_is_look
 
 
 def stands(world: World, verdict: Verdict, now: float) -> float:
-    return world.lookup.stands_until(verdict, now)
+    return world.lookup.standing(verdict, now).until
 
 
-async def test_stands_hosted_verdict_until_it_is_to_be_looked_up_again(
+async def test_stands_hosted_verdict_as_long_as_it_lives_and_is_asked_about_when_its_refresh_is_due(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     world = World(nursery)
     await world.learn(HOSTED)
-    assert stands(world, world.at_once(now=1.0), 1.0) == 11.0
-    assert stands(world, world.at_once(now=85.0), 85.0) == 90.0
-    refreshing = world.at_once(now=90.0)
-    assert stands(world, refreshing, 90.0) <= 90.0
+    for now, look_at, until in ((1.0, 11.0, 61.0), (85.0, 90.0, 100.0), (90.0, 91.0, 100.0)):
+        verdict = world.at_once(now=now)
+        assert world.lookup.standing(verdict, now) == Standing(until=until, look_at=look_at)
+    assert world.counters.refreshes == 1
 
 
 async def test_stands_hosted_verdict_no_longer_than_it_lives_after_a_refresh_that_failed(
@@ -1041,7 +1041,7 @@ async def test_stands_negative_verdict_until_it_expires(
 ) -> None:
     world = World(nursery)
     await world.learn(NOT_HOSTED)
-    assert stands(world, world.at_once(now=1.0), 1.0) == 11.0
+    assert stands(world, world.at_once(now=1.0), 1.0) == 61.0
     assert stands(world, world.at_once(now=95.0), 95.0) == 100.0
 
 
@@ -1072,7 +1072,7 @@ async def test_stands_the_operators_word_for_ten_seconds(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     world = World(nursery, domains=Domains(always=(HOST,)))
-    assert stands(world, world.at_once(now=5.0), 5.0) == 15.0
+    assert stands(world, world.at_once(now=5.0), 5.0) == 65.0
 
 
 async def test_stands_nothing_while_queries_are_charged_for(

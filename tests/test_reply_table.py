@@ -30,8 +30,8 @@ class Rig:
         self.table.put(host, repeated, now)
 
     def repeats(self, key: str, now: float = 0.0) -> str | None:
-        reply = self.entries.repeat(b"ID" + key.encode(), now)
-        return None if reply is None else reply.removeprefix(b"ID").decode()
+        repeated = self.entries.repeat(b"ID" + key.encode(), now)
+        return None if repeated is None else repeated[0].removeprefix(b"ID").decode()
 
     def known(self, *keys: str) -> set[str]:
         return {key for key in keys if self.repeats(key) is not None}

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 /* `_ABI` in compiled.py says which of these it was written for. */
-enum { ABI = 2 };
+enum { ABI = 3 };
 
 enum {
     BATCH = 64,        /* datagrams of one system call */
@@ -48,6 +48,7 @@ typedef struct entry {
     struct entry *next;
     uint64_t hash;
     double until;   /* from this instant on somebody else has to answer */
+    double look_at; /* from this instant on the owner is shown a request as well */
     double expires; /* what TTLs count down to */
     int32_t number;
     uint16_t key_octets, reply_octets;
@@ -70,7 +71,8 @@ static inline void add(_Atomic uint64_t *counter, uint64_t more) {
 
 /* A datagram in the queue, its octets behind it; the next one starts at a multiple of 8. */
 typedef struct {
-    uint32_t length, name_length; /* a length of WRAP: the next one is at the queue's start */
+    uint32_t length;      /* WRAP: the next one is at the queue's start */
+    uint32_t name_length; /* 0: it has been answered, and the owner is to look at it only */
     struct sockaddr_in6 name;
 } waiting;
 
@@ -181,6 +183,28 @@ static entry **link_to(batch *self, uint64_t hash, const uint8_t *key, size_t oc
     return link;
 }
 
+static uint32_t room_of(uint32_t length) { return (sizeof(waiting) + length + 7) & ~7u; }
+
+/* Leave the request in `slot` to the owner. Returns whether there was room: not too many may wait for him. */
+static int leave(batch *self, uint32_t slot, uint32_t name_length) {
+    const struct mmsghdr *message = &self->turn.in[slot];
+    uint32_t octets = room_of(message->msg_len), at = self->end;
+    int wrapped = self->queued && self->first >= at;
+    uint32_t room = wrapped ? self->first - at : QUEUE - at;
+    if (room < octets && !wrapped) { /* go on at the start */
+        if (room >= sizeof(waiting)) ((waiting *)(self->queue + at))->length = WRAP;
+        at = 0, room = self->first;
+    }
+    if (room < octets) return 0;
+    waiting *it = (waiting *)(self->queue + at);
+    it->length = message->msg_len, it->name_length = name_length;
+    it->name = self->turn.names[slot];
+    memcpy(it + 1, self->turn.requests[slot], it->length);
+    self->end = at + octets;
+    self->queued++;
+    return 1;
+}
+
 /* Write the repeated reply to the request in `slot`; return its octets, or 0 where there is none. */
 static uint32_t write_repeated(batch *self, uint32_t slot, double now, uint8_t *reply) {
     const uint8_t *request = self->turn.requests[slot];
@@ -189,8 +213,10 @@ static uint32_t write_repeated(batch *self, uint32_t slot, double now, uint8_t *
     if (length < id_at + 2) return 0;
     memcpy(key, request, id_at);
     memcpy(key + id_at, request + id_at + 2, length - id_at - 2);
-    const entry *found = *link_to(self, siphash(self->seed, key, length - 2), key, length - 2);
+    entry *found = *link_to(self, siphash(self->seed, key, length - 2), key, length - 2);
     if (!found || now >= found->until) return 0;
+    if (now >= found->look_at && leave(self, slot, 0)) found->look_at = found->until; /* the owner counts it */
+    else self->turn.repeated[found->kind]++;
     memcpy(reply, found->octets + found->key_octets, found->reply_octets);
     memcpy(reply + id_at, request + id_at, 2);
     if (found->ttl_at[0]) {
@@ -198,7 +224,6 @@ static uint32_t write_repeated(batch *self, uint32_t slot, double now, uint8_t *
         uint32_t ttl = htonl(left > 0 ? (uint32_t)left : 0);
         for (int i = 0; i < 2 && found->ttl_at[i]; i++) memcpy(reply + found->ttl_at[i], &ttl, 4);
     }
-    self->turn.repeated[found->kind]++;
     return found->reply_octets;
 }
 
@@ -213,30 +238,6 @@ static void send_all(batch *self, uint32_t count) {
             done++;
         }
     }
-}
-
-static uint32_t room_of(uint32_t length) { return (sizeof(waiting) + length + 7) & ~7u; }
-
-/* Leave the request in `slot` to the owner, unless too many wait for him already. */
-static void leave(batch *self, uint32_t slot) {
-    const struct mmsghdr *message = &self->turn.in[slot];
-    uint32_t octets = room_of(message->msg_len), at = self->end;
-    int wrapped = self->queued && self->first >= at;
-    uint32_t room = wrapped ? self->first - at : QUEUE - at;
-    if (room < octets && !wrapped) { /* go on at the start */
-        if (room >= sizeof(waiting)) ((waiting *)(self->queue + at))->length = WRAP;
-        at = 0, room = self->first;
-    }
-    if (room < octets) {
-        add(&self->counts.overrun, 1);
-        return;
-    }
-    waiting *it = (waiting *)(self->queue + at);
-    it->length = message->msg_len, it->name_length = message->msg_hdr.msg_namelen;
-    it->name = self->turn.names[slot];
-    memcpy(it + 1, self->turn.requests[slot], it->length);
-    self->end = at + octets;
-    self->queued++;
 }
 
 /* Receive a batch, repeat what can be, and leave the rest. Returns how many were received; -1: none could be. */
@@ -261,7 +262,7 @@ static int receive(batch *self, double now) {
     for (int slot = 0; slot < received; slot++) {
         uint32_t octets = may_ask(self, slot) ? write_repeated(self, slot, now, self->turn.replies[out]) : 0;
         if (!octets) {
-            leave(self, slot);
+            if (!leave(self, slot, self->turn.in[slot].msg_hdr.msg_namelen)) add(&self->counts.overrun, 1);
             continue;
         }
         self->turn.out_vectors[out] = (struct iovec){self->turn.replies[out], octets};
@@ -486,8 +487,8 @@ void batch_clear(batch *self) {
 /* Repeat a reply from now on, in the place `number`, which is dropped first. No other entry has this key.
  * Returns whether it could be kept. */
 int32_t batch_put(batch *self, int32_t number, const uint8_t *key, uint32_t key_octets, const uint8_t *reply,
-                  uint32_t reply_octets, uint32_t kind, double until, double expires, uint32_t ttl_at0,
-                  uint32_t ttl_at1) {
+                  uint32_t reply_octets, uint32_t kind, double until, double look_at, double expires,
+                  uint32_t ttl_at0, uint32_t ttl_at1) {
     if (!self) return 0;
     batch_drop(self, number);
     if (number < 0 || (uint32_t)number >= self->entries || kind >= KINDS ||
@@ -499,6 +500,7 @@ int32_t batch_put(batch *self, int32_t number, const uint8_t *key, uint32_t key_
     if (!made) return 0;
     *made = (entry){.hash = siphash(self->seed, key, key_octets),
                     .until = until,
+                    .look_at = look_at,
                     .expires = expires,
                     .number = number,
                     .key_octets = key_octets,

@@ -14,10 +14,14 @@ from fastvhost.faces.latency import Histogram
 from fastvhost.host import Address
 from fastvhost.model import VerdictKind
 
-__all__ = ["BATCH", "MAX_DATAGRAM", "Batch", "Client", "DatagramCounters", "InTurns", "PlainBatch"]
+__all__ = ["BATCH", "MAX_DATAGRAM", "Batch", "Client", "DatagramCounters", "InTurns", "Left", "PlainBatch"]
 
 Client = Any
 """Who sent a datagram, in the form of the batch that received it: only that batch looks into it."""
+
+Left = tuple[bytes, Client | None]
+"""A datagram for the caller to look at, and who sent it; None: it has been answered, and counts as one that
+the caller answers."""
 
 BATCH = 64
 """Datagrams of one turn."""
@@ -57,12 +61,13 @@ class Batch(Protocol):
         """Called once, before the turns of an event loop, which a form may do much of the work beside."""
         ...
 
-    def stop(self) -> list[tuple[bytes, Client]]:
+    def stop(self) -> list[Left]:
         """Receive nothing more; return what was received and no turn has taken. `send` still does."""
         ...
 
-    def turn(self, now: float) -> list[tuple[bytes, Client]]:
-        """Take what is there, at most `BATCH`; return what no reply was repeated for. Never raises."""
+    def turn(self, now: float) -> list[Left]:
+        """Take what is there, at most `BATCH`; return what no reply was repeated for, and what is due for a
+        look. Never raises."""
         ...
 
     def send(self, octets: bytes, client: Client) -> None:
@@ -112,7 +117,7 @@ class InTurns:
     def start(self, now: float) -> None:
         """See `Batch`."""
 
-    def stop(self) -> list[tuple[bytes, Client]]:
+    def stop(self) -> list[Left]:
         """See `Batch`."""
         return []
 
@@ -134,10 +139,10 @@ class PlainBatch(InTurns):
         self.readable = sock.fileno()
         self.full = False
 
-    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+    def turn(self, now: float) -> list[Left]:
         """See `Batch`."""
         receive, repeat, allowed = self._sock.recvfrom, self.entries.repeat, self._allowed
-        rest: list[tuple[bytes, Client]] = []
+        rest: list[Left] = []
         self.full = True
         for _ in range(BATCH):
             try:
@@ -148,11 +153,14 @@ class PlainBatch(InTurns):
                     self._counters.receive_errors += 1
                 break
             self._counters.received += 1
-            reply = repeat(octets, now) if client[0] in allowed else None
-            if reply is None:
+            repeated = repeat(octets, now) if client[0] in allowed else None
+            if repeated is None:
                 rest.append((octets, client))
-            else:
-                self.send(reply, client)
+                continue
+            reply, is_due = repeated
+            self.send(reply, client)
+            if is_due:
+                rest.append((octets, None))
         return rest
 
     def send(self, octets: bytes, client: Client) -> None:

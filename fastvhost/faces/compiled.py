@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import ClassVar
 
-from fastvhost.faces.batch import BATCH, Client, DatagramCounters, InTurns
+from fastvhost.faces.batch import BATCH, Client, DatagramCounters, InTurns, Left
 from fastvhost.faces.entries import Repeated
 from fastvhost.faces.latency import BOUNDS, Histogram
 from fastvhost.faces.mmsg import ADDRESS
@@ -27,7 +27,7 @@ __all__ = ["LIBRARY", "CompiledBatch", "NotCompiledError", "Repeater"]
 
 LIBRARY = Path(__file__).with_name("libbatch.so")
 
-_ABI = 2
+_ABI = 3
 """Which `batch.c` this was written for."""
 
 _REQUEST = 1024
@@ -85,7 +85,7 @@ _SIGNATURES = {
     "batch_clear": (None, (c_void_p,)),
     "batch_put": (
         c_int32,
-        (c_void_p, c_int32, *_OCTETS, *_OCTETS, c_uint32, *[c_double] * 2, *[c_uint32] * 2),
+        (c_void_p, c_int32, *_OCTETS, *_OCTETS, c_uint32, *[c_double] * 3, *[c_uint32] * 2),
     ),
 }
 
@@ -133,19 +133,19 @@ class CompiledBatch(InTurns):
         """See `Batch`."""
         return self
 
-    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+    def turn(self, now: float) -> list[Left]:
         """See `Batch`."""
         self.full = self._library.batch_turn(self._batch, now) == BATCH
         return self._take()
 
-    def _take(self) -> list[tuple[bytes, Client]]:
+    def _take(self) -> list[Left]:
         count = self._library.batch_take(self._batch)
         if not count:
             return []
         head, requests, names = self._head, self._requests, self._names
         lengths, name_lengths = head.lengths[:count], head.name_lengths[:count]
         return [
-            (bytes(requests[request : request + length]), bytes(names[name : name + name_length]))
+            (bytes(requests[request : request + length]), bytes(names[name : name + name_length]) or None)
             for request, length, name, name_length in zip(
                 _REQUESTS, lengths, _NAMES, name_lengths, strict=False
             )
@@ -202,6 +202,7 @@ class CompiledBatch(InTurns):
             len(repeated.reply),
             repeated.kind,
             repeated.until,
+            repeated.look_at,
             repeated.expires,
             first,
             second,
@@ -247,7 +248,7 @@ class Repeater(CompiledBatch):
             self.readable = readable
             self._runs = True
 
-    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+    def turn(self, now: float) -> list[Left]:
         """See `Batch`."""
         if not self._runs:
             return super().turn(now)
@@ -259,10 +260,10 @@ class Repeater(CompiledBatch):
         """See `Batch`."""
         return () if self._runs else super().repeats()
 
-    def stop(self) -> list[tuple[bytes, Client]]:
+    def stop(self) -> list[Left]:
         """See `Batch`."""
         self._library.batch_stop(self._batch)
-        rest: list[tuple[bytes, Client]] = []
+        rest: list[Left] = []
         while taken := self._take():
             rest += taken
         return rest

@@ -138,10 +138,10 @@ class DnsFace:
     def _repeat(
         self, verdict: Verdict, message: bytes, reply: bytes, ttl_at: tuple[int, ...], now: float
     ) -> None:
-        until = self._lookup.stands_until(verdict, now)
-        self.datagrams.repeat(verdict, message, reply, until=until, now=now, ttl_at=ttl_at)
+        standing = self._lookup.standing(verdict, now)
+        self.datagrams.repeat(verdict, message, reply, standing=standing, now=now, ttl_at=ttl_at)
 
-    def _answer_datagram(self, message: bytes, client: Client, now: float) -> bytes | None:
+    def _answer_datagram(self, message: bytes, client: Client | None, now: float) -> bytes | None:
         response = self._over_udp.respond(message, now)
         if not isinstance(response, Waiting):
             return response

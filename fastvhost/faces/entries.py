@@ -1,6 +1,8 @@
 """Replies that are repeated, by the octets that stand around the id of a request: the form in Python."""
 
+from array import array
 from dataclasses import dataclass
+from math import inf
 from struct import Struct
 from typing import Protocol
 
@@ -28,6 +30,9 @@ class Repeated:
     """The instant from which it answers nobody."""
     expires: float
     """What its TTLs count down to."""
+    look_at: float = inf
+    """The instant from which the next request is also left to the caller, once: so that replies which are
+    asked for all along are renewed before they end."""
     ttl_at: tuple[int, ...] = ()
     """Where TTLs stand in the reply, at most two; each is the whole seconds that are left to `expires`."""
 
@@ -65,24 +70,29 @@ class PythonEntries:
         self._id_end = id_at + 2
         self._by_key: dict[bytes, tuple[float, int, bytes, bytes, tuple[int, ...], float, int]] = {}
         self._keys: list[bytes | None] = [None] * places
+        self._look_at = array("d", bytes(8 * places))
         self.repeats = [0] * (max(VerdictKind) + 1)
         """How often a reply was repeated, by `VerdictKind`."""
 
-    def repeat(self, request: bytes, now: float) -> bytes | None:
-        """The reply to `request`, where one may be repeated at `now`."""
+    def repeat(self, request: bytes, now: float) -> tuple[bytes, bool] | None:
+        """The reply to `request` where one may be repeated, and whether the caller is to look at it too."""
         at, end = self._id_at, self._id_end
         found = self._by_key.get(request[:at] + request[end:])
         if found is None or now >= found[0]:
             return None
-        _, kind, head, tail, ttl_at, expires, _ = found
-        self.repeats[kind] += 1
+        until, kind, head, tail, ttl_at, expires, number = found
+        is_due = now >= self._look_at[number]
+        if is_due:
+            self._look_at[number] = until
+        else:
+            self.repeats[kind] += 1
         if ttl_at:
             ttl = _TTL.pack(max(0, int(expires - now)))
             reply = bytearray(head + request[at:end] + tail)
             for place in ttl_at:
                 reply[place : place + 4] = ttl
-            return bytes(reply)
-        return head + request[at:end] + tail
+            return bytes(reply), is_due
+        return head + request[at:end] + tail, is_due
 
     def put(self, number: int, repeated: Repeated) -> bool:
         """See `Entries`."""
@@ -93,6 +103,7 @@ class PythonEntries:
             return False
         head, tail = reply[: self._id_at], reply[self._id_end :]
         self._keys[number] = repeated.key
+        self._look_at[number] = repeated.look_at
         self._by_key[repeated.key] = (
             repeated.until,
             repeated.kind,

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from struct import Struct
 from typing import ClassVar
 
-from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Client, DatagramCounters, InTurns
+from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Client, DatagramCounters, InTurns, Left
 from fastvhost.faces.entries import MAX_REPLY, PythonEntries
 from fastvhost.faces.mmsg import ADDRESS, Messages, SystemCalls
 from fastvhost.host import Address
@@ -68,7 +68,7 @@ class MmsgBatch(InTurns):
             slice(start + family_octets.start, start + family_octets.stop) for start in _NAMES
         ]
 
-    def turn(self, now: float) -> list[tuple[bytes, Client]]:
+    def turn(self, now: float) -> list[Left]:
         """See `Batch`."""
         messages = self._in
         name_lengths = messages.name_lengths
@@ -88,16 +88,19 @@ class MmsgBatch(InTurns):
         named = name_lengths[:count].tolist()
         repeat, allowed = self.entries.repeat, self._allowed
         replies, addressees, out = self._replies, self._addressees, self._out
-        rest: list[tuple[bytes, Client]] = []
+        rest: list[Left] = []
         ready = 0
         for start, length, name, named_octets, address in zip(
             _STARTS, lengths, _NAMES, named, self._address_at, strict=False
         ):
             request = requests[start : start + length]
-            reply = repeat(request, now) if clients[address] in allowed else None
-            if reply is None:
+            repeated = repeat(request, now) if clients[address] in allowed else None
+            if repeated is None:
                 rest.append((request, clients[name : name + named_octets]))
                 continue
+            reply, is_due = repeated
+            if is_due:
+                rest.append((request, None))
             octets = len(reply)
             at, to = ready * MAX_REPLY, ready * ADDRESS
             replies[at : at + octets] = reply

@@ -84,7 +84,7 @@ class PdbFace:
         """Answer in time what flights have not answered, until cancelled; goes on while flights land."""
         await self._owed.watch_deadlines()
 
-    def _answer(self, request: bytes, client: Client, now: float) -> bytes | None:
+    def _answer(self, request: bytes, client: Client | None, now: float) -> bytes | None:
         name = read_request(request)
         if name is None:
             self.counters.not_pdb += 1
@@ -96,8 +96,8 @@ class PdbFace:
             return None
         self.counters.replies[decided.kind] += 1
         reply = write_reply(request, decided.kind)
-        until = self._lookup.stands_until(decided, now)
-        self.datagrams.repeat(decided, request, reply, until=until, now=now)
+        standing = self._lookup.standing(decided, now)
+        self.datagrams.repeat(decided, request, reply, standing=standing, now=now)
         self.latencies.observe(decided.kind, trio.current_time() - now)
         return reply
 
@@ -126,7 +126,7 @@ class PdbFace:
             reason="neither HOST nor HOST SOURCE",
         )
 
-    def _reply_later(self, request: bytes, client: Client, verdict: Verdict, received: float) -> None:
+    def _reply_later(self, request: bytes, client: Client | None, verdict: Verdict, received: float) -> None:
         self.counters.replies[verdict.kind] += 1
         self.datagrams.send(write_reply(request, verdict.kind), client)
         self.latencies.observe(verdict.kind, trio.current_time() - received)

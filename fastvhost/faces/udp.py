@@ -16,18 +16,18 @@ import trio
 from fastvhost.config import Endpoint, Network
 from fastvhost.errors import ListenError
 from fastvhost.faces.allowed import is_allowed
-from fastvhost.faces.batch import Batch, Client, PlainBatch
+from fastvhost.faces.batch import Batch, Client, Left, PlainBatch
 from fastvhost.faces.compiled import NotCompiledError, Repeater
 from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.latency import Latencies
 from fastvhost.faces.mmsg_batch import MmsgBatch
 from fastvhost.faces.reply_table import PLACES, ReplyTable
-from fastvhost.model import Verdict, VerdictKind
+from fastvhost.model import Standing, Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 
 __all__ = ["Answerer", "DatagramLoop", "bind_udp", "open_batch", "take_udp"]
 
-Answerer = Callable[[bytes, Client, float], bytes | None]
+Answerer = Callable[[bytes, Client | None, float], bytes | None]
 """Octets, client, now → the reply, or None when there is none or it comes later. Never raises."""
 
 _MOST_UNREPEATED = 128
@@ -122,7 +122,7 @@ class DatagramLoop:
         self._allowed_before: set[str | bytes] = set()
         self._not_allowed = 0
         self._table = ReplyTable(self._batch.entries)
-        self._rest: list[tuple[bytes, Client]] = []
+        self._rest: list[Left] = []
         self._stop_listening = retractions.listen(
             host=self._table.retract, everything=self._table.retract_everything
         )
@@ -192,10 +192,13 @@ class DatagramLoop:
             if not batch.full or unrepeated >= _MOST_UNREPEATED:
                 break
 
-    def _look_at(self, requests: Sequence[tuple[bytes, Client]], now: float) -> None:
+    def _look_at(self, requests: Sequence[Left], now: float) -> None:
         """Answer what cannot be repeated."""
         batch, answer = self._batch, self._answer
         for octets, client in requests:
+            if client is None:
+                answer(octets, None, now)
+                continue
             if batch.host(client) not in self._allowed_before and not self._allows(client):
                 self._not_allowed += 1
                 continue
@@ -203,9 +206,13 @@ class DatagramLoop:
             if reply is not None:
                 batch.send(reply, client)
 
-    def send(self, octets: bytes, client: Client) -> None:
-        """Send now or not at all: a full buffer or an unreachable client must hold up nobody else."""
-        self._batch.send(octets, client)
+    def send(self, octets: bytes, client: Client | None) -> None:
+        """Send now or not at all: a full buffer or an unreachable client must hold up nobody else.
+
+        None: the request has been answered, and only looked at again.
+        """
+        if client is not None:
+            self._batch.send(octets, client)
 
     def repeat(
         self,
@@ -213,21 +220,22 @@ class DatagramLoop:
         request: bytes,
         reply: bytes,
         *,
-        until: float,
+        standing: Standing,
         now: float,
         ttl_at: tuple[int, ...] = (),
     ) -> None:
-        """Answer requests that differ from this one in nothing but the id in the same way until `until`.
+        """Answer requests that differ from this one in nothing but the id in the same way, while it stands.
 
         Unless the host of the verdict is retracted; `ttl_at` is where TTLs stand in the reply, which count
         down to the verdict's end.
         """
-        if until > now:
+        if standing.until > now:
             repeated = Repeated(
                 key=key_of(request, self._id_at),
                 reply=reply,
                 kind=verdict.kind,
-                until=until,
+                until=standing.until,
+                look_at=standing.look_at,
                 expires=verdict.expires,
                 ttl_at=ttl_at,
             )

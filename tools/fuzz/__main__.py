@@ -54,22 +54,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         load(TARGETS[names[0]])(octets)
         return 0
     seconds = arguments.seconds // len(names)
-    sound = [_fuzz(name, seconds, arguments.found / name) for name in names]
+    sound = [_fuzz(name, seconds, arguments.seed, arguments.found / name) for name in names]
     return 0 if all(sound) else _FAULT
 
 
-def _fuzz(name: str, seconds: int, found: Path) -> bool:
+def _fuzz(name: str, seconds: int, seed: int, found: Path) -> bool:
     """Whether every invariant of the target held."""
     found.mkdir(parents=True, exist_ok=True)
     if not TARGETS[name].in_c:
-        return _told(name, _run(["tools.fuzz.atheris_engine", name, str(seconds), str(found)], None, seconds))
+        command = ["tools.fuzz.atheris_engine", name, str(seconds), str(seed), str(found)]
+        return _told(name, _run(command, None, seconds))
     with TemporaryDirectory() as directory:
         library = Path(directory) / f"lib{name}.so"
         why = compile_sanitised(library, name)
         if why is not None:
             print(f"{name:12} not compiled: {why}")
             return False
-        command = ["tools.fuzz.sanitised", name, str(seconds), str(found), str(library)]
+        command = ["tools.fuzz.sanitised", name, str(seconds), str(seed), str(found), str(library)]
         ran = _run(command, sanitised_environment(), seconds)
     if ran.returncode:
         keep_current(found)
@@ -111,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("target", nargs="*", help=f"of {', '.join(TARGETS)} (default: all)")
     add("--seconds", type=int, default=_SECONDS, metavar="N", help="in all (default: %(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the same inputs in the same order; 0: others each time",
+    )
     add("--found", type=Path, default=_FOUND, metavar="DIR", help="for what is found (default: %(default)s)")
     add("--input", type=Path, metavar="FILE", help="only this input, once")
     return parser

@@ -16,7 +16,7 @@ _MOST_MEMORY = 1_024
 """MiB."""
 
 
-def main(name: str, seconds: str, found: str) -> None:
+def main(name: str, seconds: str, seed: str, found: str) -> None:
     """Fuzz the target `name` for whole `seconds`; inputs go to the directory `found`. Never returns."""
     target = TARGETS[name]
     with atheris.instrument_imports(include=["fastvhost"]):
@@ -25,6 +25,7 @@ def main(name: str, seconds: str, found: str) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     options = [
         f"-max_total_time={seconds}",
+        f"-seed={seed}",
         f"-max_len={target.max_octets}",
         f"-timeout={_SLOWEST}",
         f"-rss_limit_mb={_MOST_MEMORY}",

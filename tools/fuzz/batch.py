@@ -115,10 +115,9 @@ class _Dialogue:
     def _ask(self, request: bytes, now: float) -> None:
         self._client.send(request)
         left = self._batch.turn(now)
-        if left:
-            assert [octets for octets, _ in left] == [request[:MAX_DATAGRAM]]
-            self.said.append(None)
-        else:
+        assert [octets for octets, _ in left] in ([], [request[:MAX_DATAGRAM]])
+        self.said.append(bool(left))
+        if not left or left[0][1] is None:
             self.said.append(self._client.recv(2 * MAX_REPLY))
 
     def _put(self, choices: _Choices) -> None:
@@ -133,6 +132,7 @@ class _Dialogue:
             reply=reply,
             kind=VerdictKind(1 + choices.octet() % len(VerdictKind)),
             until=choices.now(),
+            look_at=choices.now(),
             expires=choices.now(),
             ttl_at=tuple(ttl_at),
         )

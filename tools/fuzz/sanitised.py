@@ -69,7 +69,7 @@ def mutated(octets: bytes, others: Sequence[bytes], chance: random.Random, *, mo
     return bytes(changed[:most])
 
 
-def main(name: str, seconds: str, found: str, library: str) -> None:
+def main(name: str, seconds: str, seed: str, found: str, library: str) -> None:
     """Run the target `name` with `library` for `seconds`; the input of a fault is left in `found`."""
     if name == "queries":
         compiled_queries.LIBRARY = Path(library)
@@ -77,7 +77,7 @@ def main(name: str, seconds: str, found: str, library: str) -> None:
         compiled.LIBRARY = Path(library)
     target = TARGETS[name]
     check = load(target)
-    chance = random.Random()
+    chance = random.Random(int(seed) or None)
     inputs = [path.read_bytes() for path in inputs_of(name)]
     current = Path(found) / "current"
     ends = time.monotonic() + float(seconds)  # noqa: TID251 - no clock of the service
