@@ -54,7 +54,7 @@ format: $(VENV)
 chaos: $(VENV)
 	tools/install-test-servers
 	FASTVHOST_CHAOS_ROUNDS=$(CHAOS_ROUNDS) FASTVHOST_CHAOS_SOAK=$(CHAOS_SOAK) \
-		$(RUN) -m pytest tests/chaos -rP -o faulthandler_timeout=0 $(PYTEST)
+		$(RUN) -m pytest tests/chaos -rP --timeout=0 $(PYTEST)
 
 fuzz: $(VENV)
 	$(RUN) -m tools.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)

@@ -137,7 +137,6 @@ def _query(args: argparse.Namespace) -> int:
 
 def _top(args: argparse.Namespace) -> int:
     from fastvhost.admin_client import NoAdminError
-    from fastvhost.config import Listen
 
     try:
         from fastvhost.top.command import run_top
@@ -145,12 +144,7 @@ def _top(args: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] != "rich":
             raise
         return _complain("top needs the package rich: pip install 'fastvhost[top]'", _USAGE)
-    server = Listen().admin
-    if args.server is not None:
-        from fastvhost.config_file import parse_endpoint
-
-        server = parse_endpoint(args.server, default_port=5382)
-    assert server is not None  # noqa: S101 - the default of `listen.admin`
+    server = _admin_endpoint(args)
     try:
         run_top(server, interval=args.interval, once=args.once)
     except NoAdminError as error:
@@ -298,9 +292,8 @@ def command_parser() -> argparse.ArgumentParser:
         "example:\n  fastvhost top --interval 5\n",
         fault=_UNDECIDED,
     )
-    top.add_argument(
-        "--server", metavar="ADDR:PORT", help="where the daemon's admin face listens (127.0.0.1:5382)"
-    )
+    _add_config(top)
+    _add_admin_server(top)
     top.add_argument(
         "--interval", metavar="SECONDS", type=_seconds, default=2.0, help="between two looks (2)"
     )
@@ -325,11 +318,7 @@ def command_parser() -> argparse.ArgumentParser:
         help="with --daemon: and what DNS says now; the daemon does not keep it",
     )
     explain.add_argument("--source", metavar="ADDR", help="with --daemon: were this SIP peer to ask")
-    explain.add_argument(
-        "--server",
-        metavar="ADDR:PORT",
-        help="with --daemon: its admin face (listen.admin of the configuration, or 127.0.0.1:5382)",
-    )
+    _add_admin_server(explain, "with --daemon: ")
 
     check = command(
         "check-config",
@@ -362,6 +351,14 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         help=f"the configuration ({DEFAULT_CONFIG}; without it this machine's addresses are ours)",
+    )
+
+
+def _add_admin_server(parser: argparse.ArgumentParser, when: str = "") -> None:
+    parser.add_argument(
+        "--server",
+        metavar="ADDR:PORT",
+        help=f"{when}the daemon's admin face (listen.admin of the configuration, or 127.0.0.1:5382)",
     )
 
 

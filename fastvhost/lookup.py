@@ -19,7 +19,7 @@ from fastvhost.flying import Confirm, Flying, Scout, Walk
 from fastvhost.host import Address, DomainName, Malformed, parse_host
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.lookup_counters import LookupCounters
-from fastvhost.model import Finding, Standing, Verdict, VerdictKind
+from fastvhost.model import Finding, Lease, Verdict, VerdictKind
 from fastvhost.presumption import Presumption
 from fastvhost.query_log import QueryLog
 from fastvhost.talkers import Talkers
@@ -27,7 +27,7 @@ from fastvhost.wildcards import Wildcards
 
 __all__ = ["Lookup"]
 
-_STANDS_SECONDS = 60.0
+_LEASE_SECONDS = 60.0
 """Most seconds that an answer is repeated without asking here."""
 
 _LOOK_SECONDS = 10.0
@@ -169,27 +169,27 @@ class Lookup:
             case never:
                 assert_never(never)
 
-    def standing(self, verdict: Verdict, now: float) -> Standing:
+    def lease(self, verdict: Verdict, now: float) -> Lease:
         """How long a verdict of `decide` may be repeated to whoever asks the same, unless it is retracted.
 
         Not at all where everybody has to ask: it is no answer of the table or the cache, or queries are
         charged for or logged.
         """
         if self._charges_queries or self._query_log is not None:
-            return Standing(until=now, look_at=now)
+            return Lease(until=now, look_at=now)
         host = verdict.host
-        look_at, until = now + _LOOK_SECONDS, now + _STANDS_SECONDS
+        look_at, until = now + _LOOK_SECONDS, now + _LEASE_SECONDS
         if self._table.find(host) is verdict:
-            return Standing(until=until, look_at=look_at)
+            return Lease(until=until, look_at=look_at)
         entry = self._cache.hosted(host)
         if entry is not None and entry.verdict is verdict:
             # While it is looked up again, not every asker need come here.
             look_at = max(now + _PAUSE_SECONDS, min(look_at, entry.refresh_at))
-            return Standing(until=min(until, verdict.expires), look_at=look_at)
+            return Lease(until=min(until, verdict.expires), look_at=look_at)
         # A name below a wildcard ends with it, and shall not take the place of a domain's reply.
         if verdict.kind is not VerdictKind.HOSTED and self._cache.unknown(host, now) == verdict:
-            return Standing(until=min(until, verdict.expires), look_at=look_at)
-        return Standing(until=now, look_at=now)
+            return Lease(until=min(until, verdict.expires), look_at=look_at)
+        return Lease(until=now, look_at=now)
 
     async def lookup(self, text: str, source: Address | None) -> Verdict:
         """Like `decide`, but wait until the flight lands. Cancelling the wait harms no other asker."""

@@ -7,7 +7,7 @@ chooses (the service uses `trio.current_time()`).
 import enum
 from dataclasses import dataclass
 
-__all__ = ["ABSENT", "Finding", "Standing", "Step", "Verdict", "VerdictKind"]
+__all__ = ["ABSENT", "Finding", "Lease", "Step", "Verdict", "VerdictKind"]
 
 ABSENT = "the name does not exist"
 """Why nearly all unknown hosts are not ours: the caches keep no copy of it."""
@@ -95,7 +95,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Lease:
     """How long a verdict may be repeated without asking for it again."""
 
     until: float

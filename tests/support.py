@@ -73,6 +73,9 @@ def as_kept(verdict: Verdict) -> Verdict:
     return replace(verdict, steps=())
 
 
+_RECEIVE_BUFFER = 4 * 1024 * 1024
+
+
 class PdbClient:
     """One UDP socket that asks a PDB face and matches replies as Kamailio does, by name."""
 
@@ -80,6 +83,8 @@ class PdbClient:
         family = trio.socket.AF_INET6 if ":" in server.address else trio.socket.AF_INET
         self._server = tuple(server)
         self.socket = trio.socket.socket(family, trio.socket.SOCK_DGRAM)
+        # Of the usual buffer the kernel may hold back a quarter, and then 200 replies fill it.
+        self.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
     def __enter__(self) -> "PdbClient":
         return self

@@ -18,7 +18,7 @@ from fastvhost.domains.table import DomainTable
 from fastvhost.host import Address
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.lookup import Confirm, Lookup
-from fastvhost.model import Finding, Standing, Verdict, VerdictKind
+from fastvhost.model import Finding, Lease, Verdict, VerdictKind
 from fastvhost.wildcards import Wildcards
 from tests.support import as_kept
 
@@ -1013,7 +1013,7 @@ async def test_decide_beyond_source_queries_a_known_domain_that_fell_due_is_look
 
 
 def stands(world: World, verdict: Verdict, now: float) -> float:
-    return world.lookup.standing(verdict, now).until
+    return world.lookup.lease(verdict, now).until
 
 
 async def test_stands_hosted_verdict_as_long_as_it_lives_and_is_asked_about_when_its_refresh_is_due(
@@ -1023,7 +1023,7 @@ async def test_stands_hosted_verdict_as_long_as_it_lives_and_is_asked_about_when
     await world.learn(HOSTED)
     for now, look_at, until in ((1.0, 11.0, 61.0), (85.0, 90.0, 100.0), (90.0, 91.0, 100.0)):
         verdict = world.at_once(now=now)
-        assert world.lookup.standing(verdict, now) == Standing(until=until, look_at=look_at)
+        assert world.lookup.lease(verdict, now) == Lease(until=until, look_at=look_at)
     assert world.counters.refreshes == 1
 
 

@@ -190,7 +190,7 @@ async def test_stands_until_what_is_below_a_wildcard_is_not_repeated(
     await world.learn(FAILED, "presumed.example.com")
     await world.learn(NOT_HOSTED, "own.example.com")
     stands = {
-        label: world.lookup.standing(world.at_once(f"{label}.example.com"), now).until > now
+        label: world.lookup.lease(world.at_once(f"{label}.example.com"), now).until > now
         for label in ("a", "kept", "presumed", "own")
     }
     assert stands == {"a": True, "kept": False, "presumed": False, "own": True}

@@ -1,7 +1,9 @@
 """The PDB face over real sockets: who is answered, with what, and when."""
 
 import socket
+from contextlib import ExitStack
 from ipaddress import ip_network
+from itertools import cycle
 
 import pytest
 import trio
@@ -144,13 +146,15 @@ async def test_thousand_askers_of_a_slow_unknown_host_cost_one_query_and_all_are
         lab.faults = [Fault(delay=0.5)]
         config = config_on(lab, listen={"answer_within": 5.0})
         async with open_service(config) as service:
-            with PdbClient(pdb_of(service)) as client:
-                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            with ExitStack() as stack:
+                clients = [stack.enter_context(PdbClient(pdb_of(service))) for _ in range(4)]
                 requests = [write_request(b"unknown.test", number) for number in range(1_000)]
-                for request in requests:
+                for request, client in zip(requests, cycle(clients), strict=False):
                     await client.send(request)
                 with trio.fail_after(10):
-                    replies = {await client.receive() for _ in requests}
+                    replies = {
+                        await client.receive() for _, client in zip(requests, cycle(clients), strict=False)
+                    }
         assert replies == {write_reply(request, VerdictKind.NOT_HOSTED) for request in requests}
         assert lab.queries == {("unknown.test", "NAPTR"): 1}
 

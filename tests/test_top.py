@@ -236,6 +236,14 @@ def test_once_without_a_daemon_is_one_line_and_exit_3() -> None:
     assert result.stderr == "fastvhost: no answer from 127.0.0.1:1: Connection refused\n"
 
 
+def test_daemon_is_asked_where_its_configuration_says(tmp_path: Path) -> None:
+    config = tmp_path / "fastvhost.toml"
+    config.write_text('own.addresses = ["192.0.2.1"]\nlisten.admin = "127.0.0.1:2"\n')
+    result = run("--config", str(config), "--once")
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr == "fastvhost: no answer from 127.0.0.1:2: Connection refused\n"
+
+
 @pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}])
 def test_output_that_is_no_terminal_is_one_line_and_exit_2(environment: dict[str, str]) -> None:
     result = run(*CLOSED, **environment)

@@ -138,8 +138,8 @@ class DnsFace:
     def _repeat(
         self, verdict: Verdict, message: bytes, reply: bytes, ttl_at: tuple[int, ...], now: float
     ) -> None:
-        standing = self._lookup.standing(verdict, now)
-        self.datagrams.repeat(verdict, message, reply, standing=standing, now=now, ttl_at=ttl_at)
+        lease = self._lookup.lease(verdict, now)
+        self.datagrams.repeat(verdict, message, reply, lease=lease, now=now, ttl_at=ttl_at)
 
     def _answer_datagram(self, message: bytes, client: Client | None, now: float) -> bytes | None:
         response = self._over_udp.respond(message, now)

@@ -96,8 +96,8 @@ class PdbFace:
             return None
         self.counters.replies[decided.kind] += 1
         reply = write_reply(request, decided.kind)
-        standing = self._lookup.standing(decided, now)
-        self.datagrams.repeat(decided, request, reply, standing=standing, now=now)
+        lease = self._lookup.lease(decided, now)
+        self.datagrams.repeat(decided, request, reply, lease=lease, now=now)
         self.latencies.observe(decided.kind, trio.current_time() - now)
         return reply
 

@@ -22,7 +22,7 @@ from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.latency import Latencies
 from fastvhost.faces.mmsg_batch import MmsgBatch
 from fastvhost.faces.reply_table import PLACES, ReplyTable
-from fastvhost.model import Standing, Verdict, VerdictKind
+from fastvhost.model import Lease, Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 
 __all__ = ["Answerer", "DatagramLoop", "bind_udp", "open_batch", "take_udp"]
@@ -220,22 +220,22 @@ class DatagramLoop:
         request: bytes,
         reply: bytes,
         *,
-        standing: Standing,
+        lease: Lease,
         now: float,
         ttl_at: tuple[int, ...] = (),
     ) -> None:
-        """Answer requests that differ from this one in nothing but the id in the same way, while it stands.
+        """Until the lease ends, answer what differs from this request in nothing but the id in the same way.
 
         Unless the host of the verdict is retracted; `ttl_at` is where TTLs stand in the reply, which count
         down to the verdict's end.
         """
-        if standing.until > now:
+        if lease.until > now:
             repeated = Repeated(
                 key=key_of(request, self._id_at),
                 reply=reply,
                 kind=verdict.kind,
-                until=standing.until,
-                look_at=standing.look_at,
+                until=lease.until,
+                look_at=lease.look_at,
                 expires=verdict.expires,
                 ttl_at=ttl_at,
             )

@@ -32,6 +32,7 @@ _fastvhost() {
         "/query --source") COMPREPLY=(); return ;;
         "/query --server") COMPREPLY=(); return ;;
         "/query --timeout") COMPREPLY=(); return ;;
+        "/top --config") COMPREPLY=($(compgen -f -- "$word")); return ;;
         "/top --server") COMPREPLY=(); return ;;
         "/top --interval") COMPREPLY=(); return ;;
         "/explain --config") COMPREPLY=($(compgen -f -- "$word")); return ;;
@@ -55,7 +56,7 @@ _fastvhost() {
         "/serve") COMPREPLY=($(compgen -W "--config --pid-file --log-level --help" -- "$word")) ;;
         "/reload") COMPREPLY=($(compgen -W "--pid-file --help" -- "$word")) ;;
         "/query") COMPREPLY=($(compgen -W "--source --server --timeout --help" -- "$word")) ;;
-        "/top") COMPREPLY=($(compgen -W "--server --interval --once --help" -- "$word")) ;;
+        "/top") COMPREPLY=($(compgen -W "--config --server --interval --once --help" -- "$word")) ;;
         "/explain") COMPREPLY=($(compgen -W "--config --json --daemon --walk --source --server --help" -- "$word")) ;;
         "/check-config") COMPREPLY=($(compgen -f -W "--help" -- "$word")) ;;
         "/domains") COMPREPLY=($(compgen -W "list show add remove approve reject confirm token verify import export --help" -- "$word")) ;;

@@ -16,7 +16,8 @@ complete -c fastvhost -n '__fish_seen_subcommand_from reload' -l pid-file -r -F 
 complete -c fastvhost -n '__fish_seen_subcommand_from query' -l source -x -d 'the SIP peer on whose budget it is asked'
 complete -c fastvhost -n '__fish_seen_subcommand_from query' -l server -x -d 'where the daemon listens (127.0.0.1:5380)'
 complete -c fastvhost -n '__fish_seen_subcommand_from query' -l timeout -x -d 'for each of two attempts (1)'
-complete -c fastvhost -n '__fish_seen_subcommand_from top' -l server -x -d 'where the daemon’s admin face listens (127.0.0.1:5382)'
+complete -c fastvhost -n '__fish_seen_subcommand_from top' -l config -r -F -d 'the configuration (/etc/fastvhost.toml; without it this machine’s addresses are ours)'
+complete -c fastvhost -n '__fish_seen_subcommand_from top' -l server -x -d 'the daemon’s admin face (listen.admin of the configuration, or 127.0.0.1:5382)'
 complete -c fastvhost -n '__fish_seen_subcommand_from top' -l interval -x -d 'between two looks (2)'
 complete -c fastvhost -n '__fish_seen_subcommand_from top' -l once -d 'print one frame and end'
 complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l config -r -F -d 'the configuration (/etc/fastvhost.toml; without it this machine’s addresses are ours)'
@@ -24,7 +25,7 @@ complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l json -d 'as JS
 complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l daemon -d 'what the daemon believes, from memory; nothing is looked up'
 complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l walk -d 'with --daemon: and what DNS says now; the daemon does not keep it'
 complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l source -x -d 'with --daemon: were this SIP peer to ask'
-complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l server -x -d 'with --daemon: its admin face (listen.admin of the configuration, or 127.0.0.1:5382)'
+complete -c fastvhost -n '__fish_seen_subcommand_from explain' -l server -x -d 'with --daemon: the daemon’s admin face (listen.admin of the configuration, or 127.0.0.1:5382)'
 complete -c fastvhost -n '__fish_seen_subcommand_from check-config' -F
 complete -c fastvhost -n '__fish_seen_subcommand_from domains; and not __fish_seen_subcommand_from list show add remove approve reject confirm token verify import export' -a list -d 'List what the store knows, by name.'
 complete -c fastvhost -n '__fish_seen_subcommand_from domains; and not __fish_seen_subcommand_from list show add remove approve reject confirm token verify import export' -a show -d 'Show all that is known of a domain; exit 1 when nothing is.'
