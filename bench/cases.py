@@ -20,10 +20,6 @@ _GRACE_SECONDS = 30.0
 _HITS_WINDOW = 128
 _REDIS_FIRST_REQUESTS = 20_000
 
-_LEAD_SECONDS = 0.3
-"""Of hits before those that are measured: after seconds of other cases every server begins with cold caches
-of the processor, and fastvhost looks at each host again that it has not been asked for of late."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
@@ -111,8 +107,8 @@ def open_cases(
 def _own_cases(rig: Rig, stack: ExitStack, traffics: Sequence[_Traffic], *, limited: bool) -> list[Case]:
     """By PDB, by DNS and in process."""
     name = "limited" if limited else "unlimited"
-    daemon = rig.start_daemon(rig.config(name, limited=limited))
-    service = _Api(rig, rig.config(f"api-{name}", limited=limited), stack)
+    daemon = rig.start_daemon(rig.config(name, limited=limited, given=limited))
+    service = _Api(rig, rig.config(f"api-{name}", limited=limited, given=limited), stack)
     cases = []
     for traffic in traffics:
         load = Load(
@@ -150,8 +146,6 @@ def _peer_cases(rig: Rig, directory: Path, stack: ExitStack) -> Iterator[Case | 
 
 def _case(name: str, asked: str, rig: Rig, server: Server, load: Load) -> Case:
     def measure(seconds: float) -> Run:
-        if not load.unknown_share:
-            generate(load, _LEAD_SECONDS, rig.other_core)
         queries, cpu = rig.lab_queries(), server.cpu_seconds()
         generator = generate(load, seconds, rig.other_core)
         return _run_of(generator, server.cpu_seconds() - cpu, rig.lab_queries() - queries)
@@ -160,10 +154,11 @@ def _case(name: str, asked: str, rig: Rig, server: Server, load: Load) -> Case:
 
 
 def _run_of(generator: dict[str, Any], cpu_seconds: float, queries: int) -> Run:
+    seconds = generator["seconds"] + generator.get("rehearsal_seconds", 0.0)
     return Run(
         answers_per_second=generator["answers_per_second"],
         lost=generator["lost"],
-        server_core_used=round(cpu_seconds / generator["seconds"], 3) if generator["seconds"] else 0.0,
+        server_core_used=round(cpu_seconds / seconds, 3) if seconds else 0.0,
         upstream_queries=queries,
         generator=generator,
     )

@@ -160,7 +160,7 @@ def _collect(
                 continue
             figures.answered += 1
             figures.verdicts[read[1]] += 1
-            figures.latency_of_known.record(max(0.0, now - due))
+            figures.latency_of_known.record([max(0.0, now - due)])
     except BlockingIOError:
         return
 

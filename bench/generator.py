@@ -28,6 +28,8 @@ class Load:
     window: int = 128
     rate: float | None = None
     """Requests a second, an open loop; None: a closed loop, `window` of them outstanding."""
+    flood: float = 0.0
+    """Beside an open loop: random hosts a second, from a socket of their own."""
     count: int | None = None
     """Requests after which it ends, if its time does not end it before."""
 
@@ -54,12 +56,16 @@ def generate(load: Load, seconds: float, core: int | None) -> dict[str, Any]:
 
 def _command(load: Load, seconds: float) -> list[str]:
     command = [sys.executable, "-m", "tools.load", "--json", "--server", f"127.0.0.1:{load.port}"]
+    if not load.unknown_share:
+        command.append("--rehearse")
     if load.zone is not None:
         command += ["--dns", load.zone]
     if load.hosts is not None:
         command += ["--hosts", str(load.hosts)]
     if load.rate is not None:
         command += ["--rate", str(load.rate)]
+    if load.flood:
+        command += ["--flood", str(load.flood)]
     if load.count is not None:
         command += ["--count", str(load.count)]
     return [

@@ -63,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(turns: int, seconds: float) -> tuple[dict[str, float], list[Latency]]:
     with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as directory, ExitStack() as stack:
         rig = Rig(stack, Path(directory))
-        daemon = rig.start_daemon(rig.config("limited", limited=True))
+        daemon = rig.start_daemon(
+            rig.config("limited", limited=True, given=True, upstream=rig.start_nobody())
+        )
         hits = Load(port=daemon.port, hosts=rig.hosts)
         most = capacity(hits, rig, seconds)
         flood = Load(port=daemon.port, unknown_share=1.0, window=_FLOOD_WINDOW)

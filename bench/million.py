@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as directory, ExitStack() as stack:
         rig = Rig(stack, Path(directory))
-        daemon = rig.start_daemon(rig.config("million"))
+        daemon = rig.start_daemon(rig.config("million", given=True, upstream=rig.start_nobody()))
         hits = Load(port=daemon.port, hosts=rig.hosts)
         most = capacity(hits, rig, seconds)
         few = _latencies(hits, daemon, rig, turns, seconds, most, "few entries")

@@ -30,6 +30,9 @@ HEADINGS = (
 
 _CAPACITY_RUNS = 3
 
+_REPEATS = "repeat"
+"""The thread that answers hits, where the hot path is compiled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
@@ -50,7 +53,7 @@ class Latency:
     p999: float | None
     highest: float | None
     waited: float
-    """Milliseconds in which the server was ready to run and something else had its core."""
+    """Milliseconds in which the server was to answer hits and something else had its core."""
 
     def row(self) -> tuple[str, ...]:
         """Under `HEADINGS`."""
@@ -86,23 +89,22 @@ def latency(
     rate: float,
     unknown_rate: float,
 ) -> Latency:
-    """One run of `rate` hits a second, and among them `unknown_rate` requests for hosts never asked before.
+    """One run of `rate` hits a second, and beside them `unknown_rate` requests for hosts never asked before.
 
     One generator sends both: two on one core would measure how they share it.
     """
-    both = rate + unknown_rate
-    load = replace(hits, rate=both, unknown_share=unknown_rate / both)
-    waited = server.waited_seconds()
-    figures: dict[str, Any] = generate(load, seconds, rig.other_core)
-    waited = server.waited_seconds() - waited
+    waited = server.waited_seconds(_REPEATS)
+    figures: dict[str, Any] = generate(replace(hits, rate=rate, flood=unknown_rate), seconds, rig.other_core)
+    waited = server.waited_seconds(_REPEATS) - waited
+    flood = figures.get("flood", {"sent": 0, "lost": 0})
     latencies = figures["latency_of_known_us"]
     return Latency(
         scene=scene,
         share=share,
         rate=round(rate, 1),
         unknown_rate=round(unknown_rate, 1),
-        sent=figures["sent"],
-        lost=figures["lost"],
+        sent=figures["sent"] + flood["sent"],
+        lost=figures["lost"] + flood["lost"],
         p50=latencies["p50"],
         p99=latencies["p99"],
         p999=latencies["p99.9"],

@@ -211,7 +211,7 @@ def running_redis(program: str, rig: Rig, directory: Path) -> Iterator[Server]:
 
 
 def _answers_dns(port: int) -> bool:
-    question = dns.message.make_query("h0.hosted.example.", "A")
+    question = dns.message.make_query("h10000.hosted.example.", "A")
     with suppress(dns.exception.DNSException, OSError):
         return bool(dns.query.udp(question, _LOOPBACK, port=port, timeout=0.5).answer)
     return False

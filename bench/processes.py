@@ -80,10 +80,15 @@ class Server:
         utime, stime = fields[11:13]
         return (int(utime) + int(stime)) / os.sysconf("SC_CLK_TCK")
 
-    def waited_seconds(self) -> float:
-        """Time that its first thread was ready to run and had no core (schedstat of Linux); 0.0 if untold."""
+    def waited_seconds(self, thread: str = "") -> float:
+        """Time that it was ready to run and had no core (schedstat of Linux); 0.0 if untold.
+
+        Of the threads with this name together; of the first thread where there is none.
+        """
+        process = Path(f"/proc/{self._pid}")
         try:
-            nanoseconds = int(Path(f"/proc/{self._pid}/schedstat").read_text().split()[1])
+            named = [task for task in (process / "task").iterdir() if _first_line(task / "comm") == thread]
+            nanoseconds = sum(int(_first_line(task / "schedstat").split()[1]) for task in named or [process])
         except (OSError, IndexError):
             return 0.0
         return nanoseconds / 1e9
@@ -184,3 +189,7 @@ def _ports(process: subprocess.Popen[str], ready: str) -> list[int]:
     finally:
         too_late.cancel()
     raise BenchError(f"not ready: {process.args!r}: {said}")
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text().partition("\n")[0]

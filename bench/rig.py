@@ -21,6 +21,9 @@ __all__ = ["HOSTS", "ROOT", "ZONE", "Rig"]
 HOSTS = 10_000
 """Hosts of the lab's zone; all are ours."""
 
+_NUMBERS = range(HOSTS, 2 * HOSTS)
+"""Of one length, so that the generator may join requests."""
+
 ZONE = "vhost.internal"
 """Of the DNS face."""
 
@@ -28,7 +31,8 @@ _LOOPBACK = "127.0.0.1"
 ROOT = Path(__file__).parents[1]
 """Of this checkout."""
 
-_ECHO = Path(__file__).with_name("echo.c")
+_PROGRAMS = Path(__file__).parent
+"""With the source of those in C."""
 
 _LAB_ZONE = """\
 $ORIGIN hosted.example.
@@ -51,7 +55,7 @@ dns = "127.0.0.1:0"
 zone = "vhost.internal"
 answer_within = 1.0
 [dns]
-servers = ["127.0.0.1:{lab_port}"]
+servers = ["127.0.0.1:{upstream}"]
 [cache]
 not_hosted_ttl = [3600, 3600]
 {limits}
@@ -83,26 +87,37 @@ class Rig:
         self.server_core, self.other_core = server_and_other_core()
         self.hosts = directory / "hosts.txt"
         """One a line, for the load generator."""
-        self._names = [f"h{number}.hosted.example" for number in range(HOSTS)]
+        self._names = [f"h{number}.hosted.example" for number in _NUMBERS]
         self.hosts.write_text("\n".join(self._names))
         self.lab = self._start_lab()
 
     def config(
-        self, name: str, *, limited: bool = False, store: str = "", pdb_port: int = 0, tree: Path = ROOT
+        self,
+        name: str,
+        *,
+        limited: bool = False,
+        given: bool = False,
+        upstream: Server | None = None,
+        store: str = "",
+        pdb_port: int = 0,
+        tree: Path = ROOT,
     ) -> Path:
-        """A configuration of this name, for the code of `tree`; `limited`: with the default limits.
+        """A configuration of this name, for the code of `tree`.
 
-        These would stretch a warm-up to minutes, so then the operator's word makes the hosts ours.
+        Args:
+            limited: with the default limits, which would stretch a warm-up to minutes: for `given` hosts.
+            given: the operator's word makes the hosts ours.
+            upstream: who is asked; None: the lab.
         """
         path = self._directory / f"{name}.toml"
         # Checkouts from before the admin face take no such key.
         has_admin = "\n    admin: " in (tree / "fastvhost" / "config.py").read_text()
         path.write_text(
             _CONFIG.format(
-                lab_port=self.lab.port,
+                upstream=(upstream or self.lab).port,
                 limits="" if limited else _NO_LIMITS,
                 store=store,
-                always=", ".join(f'"{name}"' for name in self._names) if limited else "",
+                always=", ".join(f'"{name}"' for name in self._names) if given else "",
                 pdb_port=pdb_port,
                 admin='admin = ""' if has_admin else "",
             )
@@ -142,17 +157,27 @@ class Rig:
         return int(reply.answer[0][0].to_text().strip('"'))
 
     def start_echo(self) -> Server | None:
-        """The C echo; None without a C compiler."""
+        """The C echo, on the server's core; None without a C compiler."""
+        return self._start_compiled("echo", self.server_core)
+
+    def start_nobody(self) -> Server | None:
+        """A DNS server for hosts that do not exist which costs the generator's core nothing to speak of.
+
+        None without a C compiler.
+        """
+        return self._start_compiled("nobody", self.other_core)
+
+    def _start_compiled(self, name: str, core: int | None) -> Server | None:
         compiler = shutil.which("cc")
         if compiler is None:
             return None
-        program = self._directory / "echo"
-        subprocess.run([compiler, "-O2", "-o", str(program), str(_ECHO)], check=True)
-        return self._stack.enter_context(running([str(program)], ready=r"^(\d+)$", core=self.server_core))
+        program = self._directory / name
+        subprocess.run([compiler, "-O2", "-o", str(program), str(_PROGRAMS / f"{name}.c")], check=True)
+        return self._stack.enter_context(running([str(program)], ready=r"^(\d+)$", core=core))
 
     def _start_lab(self) -> Server:
         zone = self._directory / "hosted.zone"
-        zone.write_text(_LAB_ZONE + "".join(map(_RECORDS.format, range(HOSTS))))
+        zone.write_text(_LAB_ZONE + "".join(map(_RECORDS.format, _NUMBERS)))
         # The generator goes before: what a request waits for it would be taken for the server's latency.
         command = ["nice", sys.executable, "-m", "tools.dnslab", "--zone", str(zone), "--unknown", "nxdomain"]
         return self._stack.enter_context(

@@ -32,7 +32,7 @@ _RESULTS = Path(__file__).with_name("results") / "start.json"
 _GOAL_SECONDS = 0.4
 _GIVE_UP_SECONDS = 30.0
 _ASK_EVERY_SECONDS = 0.002
-_REQUEST = write_request(b"h0.hosted.example", 1)
+_REQUEST = write_request(b"h10000.hosted.example", 1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -113,8 +113,8 @@ def figures(sent: int, *, lost: int = 0, hosted: int = 0, pending: int = 0, late
     one = Figures(dialect=Pdb(), sent=sent, answered=hosted + pending, lost=lost)
     one.verdicts.update({HOSTED: hosted, PENDING: pending})
     one.verdicts_of_unknown.update({PENDING: pending})
-    one.latency_of_known.record(late, hosted)
-    one.latency_of_unknown.record(late, pending)
+    one.latency_of_known.record([late] * hosted)
+    one.latency_of_unknown.record([late] * pending)
     return one
 
 

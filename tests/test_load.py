@@ -16,10 +16,11 @@ import pytest
 from fastvhost.config import Endpoint
 from fastvhost.faces.pdb_codec import read_request, write_reply
 from fastvhost.model import VerdictKind
-from tools.load import Figures, LatencyHistogram, LoadError, Plan, run_load
+from tools.load import Figures, LatencyHistogram, LoadError, Plan, run_load, run_together
 from tools.load.__main__ import main
 from tools.load.pace import Pace
 from tools.load.ring import IDS, RequestRing
+from tools.load.wire import SegmentedWire, open_wire
 
 Replier = Callable[[bytes], Sequence[bytes]]
 
@@ -90,6 +91,42 @@ def test_closed_loop_counts_every_answer(batched: bool, window: int) -> None:
     assert figures.verdicts == {VerdictKind.HOSTED: 1_000}
     assert sorted(Counter(server.names)) == sorted(NAMES)
     assert max(Counter(server.names).values()) - min(Counter(server.names).values()) <= 1
+
+
+@pytest.mark.parametrize("rate", [None, 1_000.0])
+def test_a_rehearsal_is_not_measured(rate: float | None) -> None:
+    with pdb_server() as server:
+        plan = Plan(
+            server=server.endpoint,
+            names=NAMES,
+            rate=rate,
+            seconds=None,
+            count=30,
+            rehearse=True,
+            timeout=PATIENT,
+        )
+        figures = run_load(plan)
+    assert_adds_up(figures)
+    assert (figures.answered, figures.strays) == (30, 0)
+    assert figures.rehearsal_seconds > 0.0
+    assert server.ids == [*range(30), *range(30)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="UDP_SEGMENT is Linux's")
+@pytest.mark.parametrize(("rate", "count"), [(None, IDS + 10), (2_000.0, 300)])
+def test_frames_of_one_length_arrive_one_by_one(rate: float | None, count: int) -> None:
+    names = tuple(b"h%03d.example" % number for number in range(500))
+    with pdb_server() as server:
+        plan = Plan(
+            server=server.endpoint, names=names, rate=rate, seconds=None, count=count, timeout=PATIENT
+        )
+        with open_wire(server.endpoint, RequestRing(plan), 64) as wire:
+            assert isinstance(wire, SegmentedWire)
+        figures = run_load(plan)
+    assert_adds_up(figures)
+    assert (figures.answered, figures.strays) == (count, 0)
+    assert server.ids == [number % IDS for number in range(count)]
+    assert set(server.names) <= set(names)
 
 
 @pytest.mark.parametrize("batched", WIRES)
@@ -257,8 +294,8 @@ def test_latencies_of_known_hosts_are_told_apart_from_those_of_random_ones() -> 
 
 def test_merged_histograms_count_what_both_counted() -> None:
     one, other = LatencyHistogram(), LatencyHistogram()
-    one.record(1e-3, 98)
-    other.record(1.0, 2)
+    one.record([1e-3] * 98)
+    other.record([1.0] * 2)
     both = one.merged(other)
     assert (both.count, both.highest) == (100, 1.0)
     assert both.percentile(98.0) == pytest.approx(1e-3, rel=0.01)
@@ -420,11 +457,30 @@ def test_another_machine_is_asked_only_when_that_is_meant() -> None:
     assert Plan(server=elsewhere, names=NAMES, beyond_loopback=True).server == elsewhere
 
 
+def by_name(frame: bytes) -> Sequence[bytes]:
+    return [write_reply(frame, VerdictKind.NOT_HOSTED if b"invalid" in frame else VerdictKind.HOSTED)]
+
+
+@pytest.mark.parametrize("batched", WIRES)
+def test_open_loops_together_are_measured_each_by_itself(batched: bool) -> None:
+    """One is answered, the other is not."""
+    with pdb_server(by_name) as server, pdb_server(lambda _frame: ()) as silent:
+        plan = Plan(
+            server=server.endpoint, names=NAMES, rate=2_000.0, seconds=None, count=200, timeout=PATIENT
+        )
+        flood = Plan(server=silent.endpoint, unknown_share=1.0, rate=5_000.0, seconds=0.1, timeout=0.2)
+        answered, lost = run_together([plan, flood], batched=batched)
+    assert_adds_up(answered)
+    assert answered.verdicts == {VerdictKind.HOSTED: 200}
+    assert (lost.answered, lost.sent) == (0, lost.lost)
+    assert lost.sent == pytest.approx(500, abs=1)
+
+
 def test_a_histogram_since_a_copy_has_only_what_came_later() -> None:
     histogram = LatencyHistogram()
-    histogram.record(1.0, 3)
+    histogram.record([1.0] * 3)
     copy = histogram.merged(LatencyHistogram())
-    histogram.record(1e-3, 10)
+    histogram.record([1e-3] * 10)
     later = histogram.since(copy)
     assert later.count == 10
     assert later.highest == pytest.approx(1e-3, rel=0.01)
@@ -449,7 +505,7 @@ def test_percentiles_are_within_a_hundredth() -> None:
     histogram = LatencyHistogram()
     assert histogram.percentile(50.0) is None
     for microseconds in range(1, 1_001):
-        histogram.record(microseconds / 1e6)
+        histogram.record([microseconds / 1e6])
     assert histogram.percentile(50.0) == pytest.approx(500e-6, rel=0.01)
     assert histogram.percentile(99.0) == pytest.approx(990e-6, rel=0.01)
     assert histogram.percentile(99.9) == pytest.approx(999e-6, rel=0.01)
@@ -459,8 +515,8 @@ def test_percentiles_are_within_a_hundredth() -> None:
 
 def test_percentile_weighs_counts() -> None:
     histogram = LatencyHistogram()
-    histogram.record(1e-3, 99)
-    histogram.record(1.0)
+    histogram.record([1e-3] * 99)
+    histogram.record([1.0])
     assert histogram.percentile(99.0) == pytest.approx(1e-3, rel=0.01)
     assert histogram.percentile(99.1) == pytest.approx(1.0, rel=0.01)
 
@@ -479,6 +535,23 @@ def test_command_line_prints_text_or_json(tmp_path: Path, capsys: pytest.Capture
     assert "HOSTED 10" in text
     assert (figures["sent"], figures["answered"], figures["verdicts"]) == (10, 10, {"HOSTED": 10})
     assert set(figures["latency_us"]) == set(figures["latency_of_known_us"]) == {"p50", "p99", "p99.9", "max"}
+
+
+def test_command_line_tells_the_flood_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = tmp_path / "hosts.txt"
+    hosts.write_text("a.example\n")
+    command = ["--hosts", str(hosts), "--rate", "1000", "--count", "20", "--flood", "4000"]
+    with pdb_server(by_name) as server:
+        command += ["--server", str(server.endpoint)]
+        assert main(command) == 0
+        text = capsys.readouterr().out
+        assert main([*command, "--json"]) == 0
+        figures = json.loads(capsys.readouterr().out)
+    hits, flood = text.split("and of the flood beside it:\n")
+    assert "sent 20  answered 20" in hits
+    assert "NOT_HOSTED 80" in flood
+    assert figures["verdicts"] == {"HOSTED": 20}
+    assert figures["flood"]["verdicts"] == {"NOT_HOSTED": 80}
 
 
 def test_command_line_without_one_reply_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
@@ -500,6 +573,8 @@ def test_command_line_without_one_reply_exits_1(capsys: pytest.CaptureFixture[st
         (("--unknown", "1", "--window", "4097"), "the window is from 1 to 4,096"),
         (("--unknown", "1", "--rate", "0"), "the rate is over 0"),
         (("--unknown", "1", "--rate", "nan"), "the rate is over 0"),
+        (("--unknown", "1", "--flood", "10"), "--flood is beside an open loop: --rate"),
+        (("--unknown", "1", "--rate", "10", "--flood", "-1"), "the rate is over 0"),
         (("--unknown", "1", "--seconds", "0"), "seconds are over 0"),
         (("--unknown", "1", "--count", "0"), "the count is over 0"),
         (("--unknown", "1", "--timeout", "0"), "the time-out is over 0"),

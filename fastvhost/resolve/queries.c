@@ -1,6 +1,7 @@
 /* The scout's queries, compiled: a socket, a query and its watch in one call, and many replies in another.
  *
- * What is here is what `queries.py` and `wire.py` do in Python, octet for octet; the same tests run on both. No Python in here: plain C and Linux, loaded by ctypes, so that it fits every interpreter.
+ * What is here is what `queries.py` and `wire.py` do in Python, octet for octet; the same tests run on both. No
+ * Python in here: plain C and Linux, loaded by ctypes, so that it fits every interpreter.
  * One thread uses one `queries` at a time; a NULL one takes everything and does nothing.
  */
 #define _GNU_SOURCE

@@ -15,6 +15,16 @@ from tools.load.figures import Figures
 from tools.load.latency import LatencyHistogram
 from tools.load.pdb import Pdb
 from tools.load.plan import Plan
-from tools.load.run import run_load
+from tools.load.run import run_load, run_together
 
-__all__ = ["Dialect", "Dns", "Figures", "LatencyHistogram", "LoadError", "Pdb", "Plan", "run_load"]
+__all__ = [
+    "Dialect",
+    "Dns",
+    "Figures",
+    "LatencyHistogram",
+    "LoadError",
+    "Pdb",
+    "Plan",
+    "run_load",
+    "run_together",
+]

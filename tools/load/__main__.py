@@ -5,6 +5,8 @@ import gc
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from fastvhost.errors import ConfigError
@@ -12,7 +14,7 @@ from tools.load.errors import LoadError
 from tools.load.face import add_face, face_of
 from tools.load.names import read_names
 from tools.load.plan import Plan
-from tools.load.run import run_load
+from tools.load.run import run_load, run_together
 from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
@@ -25,6 +27,7 @@ examples:
   python -m tools.load --hosts hosts.txt --seconds 5             hits, as fast as they are answered
   python -m tools.load --unknown 1 --window 64 --count 10000     hosts that nobody has asked before
   python -m tools.load --hosts hosts.txt --unknown 0.1 --rate 20000 --json
+  python -m tools.load --hosts hosts.txt --rate 20000 --flood 5000     hits, while somebody else floods
   python -m tools.load --dns --hosts hosts.txt                      the same hosts by DNS
 
 exit status: 0; 1 when not one reply came; 2 usage, or nothing listens there
@@ -36,20 +39,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
-        figures = run_load(_plan(arguments), batched=False if arguments.plain else None)
+        plans, batched = _plans(arguments), False if arguments.plain else None
+        runs = run_together(plans, batched=batched) if plans[1:] else [run_load(plans[0], batched=batched)]
     except (LoadError, ConfigError) as error:
         parser.error(str(error))
-    print(json.dumps(figures.as_json()) if arguments.json else figures)
+    figures, *of_flood = runs
+    if arguments.json:
+        said = figures.as_json()
+        if of_flood:
+            said["flood"] = of_flood[0].as_json()
+        print(json.dumps(said))
+    else:
+        print("\nand of the flood beside it:\n".join(map(str, runs)))
     return 0 if figures.answered else _NOTHING_ANSWERED
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _plans(arguments: argparse.Namespace) -> list[Plan]:
+    """What is asked, and the flood beside it."""
     names = () if arguments.hosts is None else read_names(arguments.hosts)
     seconds: float | None = arguments.seconds
     if seconds is None and arguments.count is None:
         seconds = _SECONDS
     server, dialect = face_of(arguments)
-    return Plan(
+    plan = Plan(
         server=server,
         dialect=dialect,
         names=names,
@@ -60,7 +72,17 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         seconds=seconds,
         count=arguments.count,
         timeout=arguments.timeout,
+        rehearse=arguments.rehearse,
     )
+    if not arguments.flood:
+        return [plan]
+    if plan.rate is None:
+        raise LoadError("--flood is beside an open loop: --rate")
+    lasts = min(inf if seconds is None else seconds, inf if plan.count is None else plan.count / plan.rate)
+    flood = replace(
+        plan, names=(), unknown_share=1.0, rate=arguments.flood, seconds=lasts, count=None, rehearse=False
+    )
+    return [plan, flood]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,9 +98,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--under", default="invalid", metavar="DOMAIN", help="where random hosts are (default: %(default)s)")
     add("--window", type=int, default=128, metavar="N", help="requests outstanding (default: %(default)s)")
     add("--rate", type=float, metavar="N", help="requests a second, whatever comes back: an open loop")
+    add(
+        "--flood",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="beside --rate: N random hosts a second, from another socket",
+    )
     add("--seconds", type=float, metavar="S", help="end after this time (default: 5, without --count)")
     add("--count", type=int, metavar="N", help="end after this many requests")
     add("--timeout", type=float, default=1.0, metavar="S", help="then one is lost (default: %(default)s)")
+    add("--rehearse", action="store_true", help="ask for all once before, and do not measure that")
     add("--plain", action="store_true", help="one system call a datagram")
     add("--json", action="store_true", help="one line of JSON")
     return parser

@@ -24,6 +24,8 @@ class Figures:
     """Datagrams that reply to no request outstanding: late, twice, or not what was asked."""
     seconds: float = 0.0
     """From the first request to the last reply."""
+    rehearsal_seconds: float = 0.0
+    """What `Plan.rehearse` took before."""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the first request was sent, so that what others did meanwhile can be put beside it."""
     verdicts: Counter[int] = field(default_factory=Counter)
@@ -49,6 +51,7 @@ class Figures:
         return {
             "answers_per_second": round(self.answers_per_second, 1),
             "seconds": round(self.seconds, 6),
+            "rehearsal_seconds": round(self.rehearsal_seconds, 6),
             "sent": self.sent,
             "answered": self.answered,
             "lost": self.lost,

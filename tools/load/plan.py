@@ -57,6 +57,9 @@ class Plan:
     """How long requests are sent."""
     count: int | None = None
     """How many requests are sent; the first of the two bounds that is reached ends the run."""
+    rehearse: bool = False
+    """Ask for everything once before, in a closed loop that is not measured: whoever is asked has it in his
+    cache then, and the generator knows the replies and need only compare them."""
     timeout: float = 1.0
     """Seconds after which a request without reply counts as lost."""
 

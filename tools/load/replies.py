@@ -50,10 +50,6 @@ class Replies:
         self._lengths = array("I", bytes(4 * len(ring)))
         self._outcomes = array("L", bytes(8 * len(ring)))
 
-    def wait(self, seconds: float) -> None:
-        """Return when a datagram is there, or after `seconds`."""
-        self._wire.wait(seconds)
-
     def take(self, outstanding: bytearray, sent: int) -> Matched:
         """What is there, at most a batch.
 

@@ -18,7 +18,6 @@ __all__ = ["IDS", "RequestRing"]
 IDS = 0x10000
 """The ids that PDB and DNS have; a ring that is sent more than once has a multiple of it in frames."""
 
-_ALIGNMENT = 8
 _RUN_OCTETS = 4
 _SERIAL_DIGITS = 8
 _DIGITS_IN_LABEL = len(RANDOM_LABEL % (bytes(2 * _RUN_OCTETS), 0)) - _SERIAL_DIGITS
@@ -58,7 +57,7 @@ class RequestRing:
             for number, frame in enumerate(made)
         ]
         self.lengths = [len(frame) for frame in frames]
-        self.stride = -(-max(self.lengths) // _ALIGNMENT) * _ALIGNMENT
+        self.stride = max(self.lengths)
         self.octets = bytearray(b"".join(frame.ljust(self.stride, b"\0") for frame in frames))
         self.echoes = [dialect.echo(frame) for frame in frames]
         """What the reply to each frame must repeat."""

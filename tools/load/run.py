@@ -1,9 +1,12 @@
 """The run: requests out by a window or by the clock, replies matched, checked and timed."""
 
+import select
 import time
 from array import array
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from math import inf
 
 from tools.load.errors import LoadError
@@ -15,7 +18,7 @@ from tools.load.replies import Matched, Replies
 from tools.load.ring import IDS, RequestRing
 from tools.load.wire import BATCH, Wire, open_wire
 
-__all__ = ["Progress", "run_load"]
+__all__ = ["Progress", "run_load", "run_together"]
 
 Progress = Callable[[Figures, float], None]
 """Called about once a second with the figures so far, and the seconds since the start."""
@@ -25,6 +28,9 @@ _SHORT_WAIT = 0.01
 
 _SPIN = 200e-6
 """Open loop: a wait shorter than this spins, since waking from sleep would be late by a part of it."""
+
+_REHEARSAL_SECONDS = 10.0
+"""After which it is over, complete or not."""
 
 
 def run_load(
@@ -41,38 +47,96 @@ def run_load(
 
     Args:
         begin: called right before the first request, when all is ready for it.
-        batched: False to use one system call a datagram; None for the best that the platform has.
+        batched: False to use one system call a datagram; None for the quickest that the platform has.
 
     Raises:
         LoadError: nothing listens there, or a name cannot be asked for.
     """
+    if plan.rate is not None:
+        (figures,) = run_together([plan], progress=progress, begin=begin, batched=batched)
+        return figures
+    with _open_line(plan, batched) as line:
+        if begin is not None:
+            begin()
+        run = _Run(line, plan, progress)
+        run.closed_loop(plan.window)
+        return run.figures
+
+
+def run_together(
+    plans: Sequence[Plan],
+    *,
+    progress: Progress | None = None,
+    begin: Callable[[], None] | None = None,
+    batched: bool | None = None,
+) -> list[Figures]:
+    """Run open loops at once, each from a socket of its own, as `run_load` does; figures in their order.
+
+    One thread does all of it: two on one core would measure how they share it. `progress` is told of
+    the first.
+
+    Raises:
+        LoadError: see there.
+    """
+    with ExitStack() as stack:
+        lines = [stack.enter_context(_open_line(plan, batched)) for plan in plans]
+        if begin is not None:
+            begin()
+        runs = [
+            _OpenLoop(line, plan, progress if plan is plans[0] else None)
+            for line, plan in zip(lines, plans, strict=True)
+        ]
+        wires = [line.wire for line in lines]
+        while (sending := [run for run in runs if run.is_sending()]) or any(run.waiting for run in runs):
+            next_due = min((run.send_due() for run in sending), default=inf)
+            if not sum(run.collect() for run in runs):
+                _wait_for(wires, min(next_due - time.perf_counter() - _SPIN, _SHORT_WAIT))
+        return [run.figures for run in runs]
+
+
+@dataclass(slots=True)
+class _Line:
+    """A socket, and what is asked and known of the replies by it."""
+
+    ring: RequestRing
+    wire: Wire
+    replies: Replies
+    rehearsal_seconds: float = 0.0
+
+
+@contextmanager
+def _open_line(plan: Plan, batched: bool | None) -> Iterator[_Line]:
     ring = RequestRing(plan)
-    pace = None if plan.rate is None else Pace(plan.rate, poisson=plan.poisson)
-    slot = ring.stride + plan.dialect.room
+    room = ring.stride + plan.dialect.room
     try:
-        with open_wire(plan.server, ring, slot, batched=batched) as wire:
-            if begin is not None:
-                begin()
-            run = _Run(plan, ring, wire, progress)
-            if pace is None:
-                run.closed_loop(plan.window)
-            else:
-                run.open_loop(pace)
-            return run.figures
+        with open_wire(plan.server, ring, room, batched=batched) as wire:
+            line = _Line(ring, wire, Replies(wire, ring, plan.dialect))
+            if plan.rehearse:
+                once = replace(plan, rate=None, seconds=_REHEARSAL_SECONDS, count=len(ring))
+                rehearsal = _Run(line, once)
+                rehearsal.closed_loop(plan.window)
+                line.rehearsal_seconds = rehearsal.figures.seconds
+            yield line
     except ConnectionRefusedError as error:
         raise LoadError(f"nothing listens on UDP {plan.server}") from error
     except OSError as error:
         raise LoadError(f"{plan.server}: {error.strerror or error}") from error
 
 
+def _wait_for(wires: Sequence[Wire], seconds: float) -> None:
+    """Return when a reply is there, or after `seconds`; at once when they are negative."""
+    if seconds > 0.0:
+        select.select(wires, [], [], seconds)
+
+
 class _Run:
     """The state of one run. Requests are numbered from 0; the id of one is its number modulo `IDS`."""
 
-    def __init__(self, plan: Plan, ring: RequestRing, wire: Wire, progress: Progress | None) -> None:
-        self.figures = Figures(dialect=plan.dialect)
-        self._ring = ring
-        self._wire = wire
-        self._replies = Replies(wire, ring, plan.dialect)
+    def __init__(self, line: _Line, plan: Plan, progress: Progress | None = None) -> None:
+        self.figures = Figures(dialect=plan.dialect, rehearsal_seconds=line.rehearsal_seconds)
+        self._ring = line.ring
+        self._wire = line.wire
+        self._replies = line.replies
         self._progress = progress
         self._timeout = plan.timeout
         # By id: whether a request is outstanding, and when it was (due to be) sent.
@@ -81,8 +145,7 @@ class _Run:
         self._batches: deque[tuple[int, int, float]] = deque()
         """First number, count and time of each batch that may still have requests outstanding."""
         self._most = plan.count if plan.count is not None else 2**63
-        self._seconds = plan.seconds
-        self._start = self._last_reply = time.perf_counter()
+        self._start = time.perf_counter()
         self._end = self._start + (plan.seconds if plan.seconds is not None else inf)
         self._report_at = self._start + 1.0
 
@@ -90,28 +153,32 @@ class _Run:
         """Keep `window` requests outstanding, topped up by a quarter at a time for the sake of batches."""
         step = max(1, window // 4)
         while (now := time.perf_counter()) < self._end and self.figures.sent < self._most:
-            room = min(window - self._waiting(), self._most - self.figures.sent)
+            room = min(window - self.waiting, self._most - self.figures.sent)
             if room >= min(step, self._most - self.figures.sent):
                 self._send(room, now)
-            self._collect(_SHORT_WAIT)
-        self._drain()
+            self._collect_or_wait()
+        while self.waiting:
+            self._collect_or_wait()
 
-    def open_loop(self, pace: Pace) -> None:
-        """Send each request when it is due, however many are outstanding.
+    def collect(self) -> int:
+        """Take the replies that are there, at most a batch; return how many datagrams came."""
+        matched = self._replies.take(self._outstanding, self.figures.sent)
+        now = time.perf_counter()
+        if matched.received:
+            self._count(matched, now)
+        self._expire(now)
+        if self._progress is not None and now >= self._report_at:
+            self._report_at = now + 1.0
+            self._progress(self.figures, now - self._start)
+        return matched.received
 
-        What falls due is sent even when it is late, for at most the time-out past the end: a rate that
-        this machine cannot reach shows as fewer sent.
-        """
-        most = self._most if self._seconds is None else min(self._most, pace.due(self._seconds))
-        while (now := time.perf_counter()) < self._end + self._timeout and self.figures.sent < most:
-            due = min(pace.due(now - self._start), most) - self.figures.sent
-            if due > 0:
-                self._send(due, self._start + pace.at(self.figures.sent), pace)
-            next_due = self._start + pace.at(self.figures.sent) - time.perf_counter()
-            self._collect(min(next_due - _SPIN, _SHORT_WAIT))
-        self._drain()
+    def _collect_or_wait(self) -> None:
+        if not self.collect():
+            _wait_for([self._wire], _SHORT_WAIT)
 
-    def _waiting(self) -> int:
+    @property
+    def waiting(self) -> int:
+        """Requests outstanding."""
         return self.figures.sent - self.figures.answered - self.figures.lost
 
     def _send(self, wanted: int, at: float, pace: Pace | None = None) -> None:
@@ -131,22 +198,7 @@ class _Run:
         self._batches.append((number, count, at))
         self.figures.sent += count
 
-    def _collect(self, wait: float) -> None:
-        """Take the replies that are there; when there are none wait up to `wait` seconds for some."""
-        matched = self._replies.take(self._outstanding, self.figures.sent)
-        if not matched.received and wait > 0.0:
-            self._replies.wait(wait)
-            matched = self._replies.take(self._outstanding, self.figures.sent)
-        now = time.perf_counter()
-        if matched.received:
-            self._count(matched, now)
-        self._expire(now)
-        if self._progress is not None and now >= self._report_at:
-            self._report_at = now + 1.0
-            self._progress(self.figures, now - self._start)
-
     def _count(self, matched: Matched, now: float) -> None:
-        self._last_reply = now
         figures = self.figures
         figures.seconds = now - self._start
         answered = len(matched.outcomes) + len(matched.unknown_outcomes)
@@ -160,9 +212,8 @@ class _Run:
             self._time(matched.unknown_ids, now, figures.latency_of_unknown)
 
     def _time(self, ids: Sequence[int], now: float, latency: LatencyHistogram) -> None:
-        # Few instants in a closed loop: requests of one batch share theirs.
-        for sent_at, count in Counter(map(self._times.__getitem__, ids)).items():
-            latency.record(now - sent_at, count)
+        times = self._times
+        latency.record([now - times[message_id] for message_id in ids])
 
     def _expire(self, now: float, before: int = 0) -> None:
         """Count as lost what is past its time-out, or has a number below `before`: its id is needed."""
@@ -173,7 +224,28 @@ class _Run:
             self.figures.lost += self._outstanding[ids].count(1)
             self._outstanding[ids] = bytes(count)
 
-    def _drain(self) -> None:
-        """Wait for what is outstanding."""
-        while self._waiting():
-            self._collect(_SHORT_WAIT)
+
+class _OpenLoop(_Run):
+    """Sends each request when it is due, however many are outstanding.
+
+    What falls due is sent even when it is late, for at most the time-out past the end: a rate that
+    this machine cannot reach shows as fewer sent.
+    """
+
+    def __init__(self, line: _Line, plan: Plan, progress: Progress | None = None) -> None:
+        assert plan.rate is not None  # noqa: S101 - what makes a loop open
+        self._pace = pace = Pace(plan.rate, poisson=plan.poisson)
+        super().__init__(line, plan, progress)
+        if plan.seconds is not None:
+            self._most = min(self._most, pace.due(plan.seconds))
+
+    def is_sending(self) -> bool:
+        """Whether requests are to be sent yet."""
+        return self.figures.sent < self._most and time.perf_counter() < self._end + self._timeout
+
+    def send_due(self) -> float:
+        """Send what is due, at most a batch; return when the next one is."""
+        due = min(self._pace.due(time.perf_counter() - self._start), self._most) - self.figures.sent
+        if due > 0:
+            self._send(due, self._start + self._pace.at(self.figures.sent), self._pace)
+        return self._start + self._pace.at(self.figures.sent)
