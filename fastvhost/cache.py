@@ -218,7 +218,17 @@ class VerdictCache:
         `apart`: unless it was a hosted one before, `host` is kept among the unknown also when it is HOSTED,
         so that it pushes out none of the hosted.
         """
-        self._retractions.retract(host)
+        before = self._hosted.get(host)
+        verdict = self._settle(host, finding, now, apart=apart)
+        after = before and self._hosted.get(host)
+        # Where a hosted host was confirmed, or DNS said nothing, the same would be said now: what is repeated
+        # goes on to the end that it had. Else whoever asks next would stand behind a flood, at each refresh.
+        stands = before and after and now < before.verdict.expires <= after.verdict.expires
+        if not stands:
+            self._retractions.retract(host)
+        return verdict
+
+    def _settle(self, host: str, finding: Finding, now: float, *, apart: bool) -> Verdict:
         match finding.kind:
             case VerdictKind.HOSTED if apart and host not in self._hosted:
                 return self._keep_unknown(host, finding, _clamped(finding.ttl, self._limits.hosted_ttl), now)

@@ -35,7 +35,7 @@ _LOOK_SECONDS = 10.0
 caches and in the table."""
 
 _PAUSE_SECONDS = 1.0
-"""Least seconds until then."""
+"""Least seconds until then; and most that a failure is repeated."""
 
 _U_LABELS = Gcra(rate=100.0, burst=20.0)
 """Conversions of U-labels, which take up to 0.7 ms each: a burst of them must not hold up everybody else. SIP
@@ -188,6 +188,8 @@ class Lookup:
             return Lease(until=min(until, verdict.expires), look_at=look_at)
         # A name below a wildcard ends with it, and shall not take the place of a domain's reply.
         if verdict.kind is not VerdictKind.HOSTED and self._cache.unknown(host, now) == verdict:
+            if verdict.kind is VerdictKind.UNDETERMINED:  # a wildcard may be found, which retracts nothing
+                until = now + _PAUSE_SECONDS
             return Lease(until=min(until, verdict.expires), look_at=look_at)
         return Lease(until=now, look_at=now)
 

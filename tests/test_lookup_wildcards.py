@@ -196,6 +196,21 @@ async def test_stands_until_what_is_below_a_wildcard_is_not_repeated(
     assert stands == {"a": True, "kept": False, "presumed": False, "own": True}
 
 
+async def test_stands_a_failure_no_longer_than_a_second_since_a_wildcard_may_speak_for_its_host(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    world = WildWorld(nursery)
+    for _ in range(8):
+        verdict = await world.learn(FAILED, "x.example.com")
+        await trio.sleep_until(verdict.expires)
+    verdict = await world.learn(FAILED, "x.example.com")
+    now = trio.current_time()
+    assert verdict.expires == now + 60.0
+    assert world.lookup.lease(world.at_once("x.example.com"), now).until == now + 1.0
+    await world.has_wildcard()
+    assert world.at_once("x.example.com").kind is VerdictKind.HOSTED
+
+
 async def test_lookup_name_below_a_wildcard_that_was_hosted_needs_no_second_look(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

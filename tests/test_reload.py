@@ -283,6 +283,29 @@ async def test_passed_sockets_that_no_face_can_use_are_one_clear_line(
             sock.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("pdb", [socket.SOCK_DGRAM]),
+        ("dns", [socket.SOCK_DGRAM, socket.SOCK_STREAM]),
+        ("admin", [socket.SOCK_STREAM]),
+    ],
+)
+async def test_passed_socket_whose_clients_have_no_address_is_one_clear_line(
+    name: str, kinds: list[socket.SocketKind]
+) -> None:
+    passed = {name: [socket.socket(socket.AF_UNIX, kind) for kind in kinds]}
+    listen = {"dns": free_endpoint(), "admin": free_endpoint()}
+    try:
+        async with open_lab([ZONE]) as lab:
+            with pytest.raises(ListenError, match=f"as {name}: of IPv4 or IPv6 they are to be, not AF_UNIX$"):
+                async with open_service(config_on(lab, listen=listen), passed=passed):
+                    pytest.fail("it started")
+    finally:
+        for sock in passed[name]:
+            sock.close()
+
+
 async def test_reload_while_the_service_ends_leaves_nothing_running() -> None:
     async with open_lab([ZONE]) as lab:
         config = config_on(lab)

@@ -45,12 +45,21 @@ class Rig:
         self.server.close()
         self.client.close()
 
-    def put(self, request: bytes, reply: bytes, *, number: int = 0, until: float = FOR_EVER) -> None:
+    def put(
+        self,
+        request: bytes,
+        reply: bytes,
+        *,
+        number: int = 0,
+        until: float = FOR_EVER,
+        look_at: float = FOR_EVER,
+    ) -> None:
         repeated = Repeated(
             key=key_of(request, ID_AT),
             reply=reply,
             kind=VerdictKind.HOSTED,
             until=until,
+            look_at=look_at,
             expires=NOW + 100.0,
             ttl_at=(4,),
         )
@@ -174,6 +183,25 @@ def test_known_host_is_answered_when_too_many_others_wait(rig: Rig) -> None:
     assert len(rig.taken(count - overrun)) == count - overrun
     rig.client.send(b"IDnew")
     assert rig.requests(1) == [b"IDnew"]
+
+
+def test_reply_that_is_due_for_a_look_is_renewed_when_too_many_others_wait(rig: Rig) -> None:
+    rig.put(KNOWN, b"IDxx....reply", look_at=NOW)
+    count = 0
+    for octets in (1_000, 2):  # until not even the smallest has room
+        before = rig.batch.counters().overrun
+        while rig.batch.counters().overrun == before:
+            for _ in range(50):
+                rig.client.send(bytes(octets))
+            count += 50
+            rig.received(count)
+            assert count < 4_000
+    rig.client.send(KNOWN)
+    assert rig.client.recv(100).endswith(b"reply")
+    left: list[tuple[bytes, object]] = []
+    while taken := rig.batch.turn(NOW):
+        left += taken
+    assert left[-1] == (KNOWN, None)
 
 
 def test_stop_gives_what_was_left_and_receives_nothing_more(rig: Rig) -> None:

@@ -62,6 +62,38 @@ def test_cache_that_settles_a_host_retracts_what_was_said_before(told: Told, kin
     assert told.hosts == [HOST, HOST]
 
 
+@pytest.mark.parametrize(
+    ("finding", "is_retracted"),
+    [
+        (Finding(kind=VerdictKind.HOSTED, ttl=100.0, reason=""), False),
+        (Finding(kind=VerdictKind.HOSTED, ttl=9.0, reason=""), True),
+        (Finding(kind=VerdictKind.UNDETERMINED, ttl=0.0, reason=""), False),
+        (Finding(kind=VerdictKind.LIMITED, ttl=0.0, reason=""), False),
+        (Finding(kind=VerdictKind.NOT_HOSTED, ttl=100.0, reason=""), True),
+    ],
+    ids=["confirmed", "confirmed-for-less", "failed", "limited", "refuted"],
+)
+def test_cache_that_looks_again_at_a_hosted_host_retracts_it_unless_the_answer_stands(
+    told: Told, finding: Finding, is_retracted: bool
+) -> None:
+    """What is said of it ends at 100 s, and at 90 s it was looked up again."""
+    cache = VerdictCache(Cache(hosted_ttl=(0.0, 1e6)), told.retractions)
+    cache.settle(HOST, Finding(kind=VerdictKind.HOSTED, ttl=100.0, reason=""), 0.0)
+    told.hosts.clear()
+    cache.settle(HOST, finding, 90.0)
+    assert told.hosts == [HOST, HOST] * is_retracted
+
+
+@pytest.mark.parametrize("kind", [VerdictKind.HOSTED, VerdictKind.UNDETERMINED])
+def test_cache_that_settles_a_host_past_its_ttl_retracts_it(told: Told, kind: VerdictKind) -> None:
+    cache = VerdictCache(Cache(hosted_ttl=(0.0, 1e6), stale=50.0), told.retractions)
+    cache.settle(HOST, Finding(kind=VerdictKind.HOSTED, ttl=100.0, reason=""), 0.0)
+    for now in (100.0, 160.0):  # stale, and too old for that
+        told.hosts.clear()
+        cache.settle(HOST, Finding(kind=kind, ttl=1.0, reason=""), now)
+        assert told.hosts == [HOST, HOST]
+
+
 def test_cache_that_forgets_a_host_retracts_it(told: Told) -> None:
     VerdictCache(Cache(), told.retractions).forget(HOST)
     assert told.hosts == [HOST, HOST]

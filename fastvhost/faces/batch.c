@@ -34,6 +34,7 @@ enum {
     REPLY = 1232,      /* octets of the longest reply that is repeated */
     CLIENTS = 8192,    /* places for addresses that may ask; half of them are used at most */
     QUEUE = 1 << 19,   /* octets of datagrams that wait for the owner: some 5,000 small ones */
+    LOOKS = 1 << 15,   /* of these for requests that have been answered only: their replies are renewed in any flood */
     KINDS = 8,
     BOUNDS = 15,       /* of a histogram of seconds */
     PRIORITY = 10,     /* steps of nice(1) before the interpreter, which still has a tenth of a core that both want */
@@ -192,6 +193,8 @@ static int leave(batch *self, uint32_t slot, uint32_t name_length) {
     uint32_t octets = room_of(message->msg_len), at = self->end;
     int wrapped = self->queued && self->first >= at;
     uint32_t room = wrapped ? self->first - at : QUEUE - at;
+    uint32_t in_all = wrapped ? room : room + self->first;
+    if (name_length && in_all < octets + LOOKS) return 0;
     if (room < octets && !wrapped) { /* go on at the start */
         if (room >= sizeof(waiting)) ((waiting *)(self->queue + at))->length = WRAP;
         at = 0, room = self->first;

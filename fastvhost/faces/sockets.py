@@ -14,6 +14,10 @@ from fastvhost.faces.udp import bind_udp, take_udp
 __all__ = ["bind_face", "passed_face", "wanted_faces"]
 
 
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+"""Whose clients have addresses, which `listen.allow` is about."""
+
+
 def wanted_faces(listen: Listen) -> dict[FaceName, Endpoint]:
     """Where each face is to listen, without those that are off."""
     wanted = {FaceName.PDB: listen.pdb, FaceName.DNS: listen.dns, FaceName.ADMIN: listen.admin}
@@ -50,6 +54,11 @@ def passed_face(
     sockets = passed.get(name.value, ())
     if not sockets:
         return None
+    for sock in sockets:
+        if sock.family not in _FAMILIES:
+            raise ListenError(
+                f"sockets passed as {name.value}: of IPv4 or IPv6 they are to be, not {_family_of(sock)}"
+            )
     kinds = [sock.type for sock in sockets]
     match name:
         case FaceName.PDB:
@@ -74,6 +83,10 @@ def passed_face(
             return (take_tcp(sockets[0]),)
         case never:
             assert_never(never)
+
+
+def _family_of(sock: socket.socket) -> str:
+    return socket.AddressFamily(sock.family).name
 
 
 def _named(kinds: Sequence[int]) -> str:
