@@ -35,7 +35,7 @@ _LOOK_SECONDS = 10.0
 caches and in the table."""
 
 _PAUSE_SECONDS = 1.0
-"""Least seconds until then; and most that a failure is repeated."""
+"""Least seconds until then; and most that a failure, or what is stale, is repeated."""
 
 _U_LABELS = Gcra(rate=100.0, burst=20.0)
 """Conversions of U-labels, which take up to 0.7 ms each: a burst of them must not hold up everybody else. SIP
@@ -182,6 +182,10 @@ class Lookup:
         if self._table.find(host) is verdict:
             return Lease(until=until, look_at=look_at)
         entry = self._cache.hosted(host)
+        if entry is not None and verdict.stale:
+            # DNS fails, and is tried again every few seconds: not every asker need come here for that.
+            until = min(now + _PAUSE_SECONDS, verdict.expires)
+            return Lease(until=until, look_at=until)
         if entry is not None and entry.verdict is verdict:
             # While it is looked up again, not every asker need come here.
             look_at = max(now + _PAUSE_SECONDS, min(look_at, entry.refresh_at))

@@ -1057,7 +1057,7 @@ async def test_stands_not_a_verdict_that_was_replaced_or_is_in_no_cache(
     assert stands(world, world.at_once("192.0.2.10"), 0.0) <= 0.0
 
 
-async def test_stands_not_a_stale_answer_since_every_asker_is_to_try_again(
+async def test_stands_a_stale_answer_for_a_second_and_no_longer_than_it_may_be_believed(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     world = World(nursery)
@@ -1065,7 +1065,10 @@ async def test_stands_not_a_stale_answer_since_every_asker_is_to_try_again(
     world.cache.settle(HOST, FAILED, 100.0)
     stale = world.at_once(now=101.0)
     assert stale.reason.startswith("stale")
-    assert stands(world, stale, 101.0) <= 101.0
+    assert stands(world, stale, 101.0) == 102.0
+    ends = 1_100.0
+    world.cache.settle(HOST, FAILED, ends - 1.0)
+    assert stands(world, world.at_once(now=ends - 0.5), ends - 0.5) == ends
 
 
 async def test_stands_the_operators_word_for_ten_seconds(
