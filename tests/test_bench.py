@@ -2,14 +2,19 @@
 
 import json
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
 import pytest
 
 from bench.generator import Load, generate
 from bench.open_loop import Latency, medians
-from bench.processes import BenchError, free_port, serving
+from bench.processes import BenchError, free_port, running, serving
 from bench.quick import main as quick
 from bench.report import main as report
 from bench.report import tables, with_tables
@@ -143,6 +148,19 @@ def test_report_without_marks_is_one_line_and_exit_2(
     readme.write_text("none")
     assert report(["--results", str(tmp_path), "--readme", str(readme)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.server("cc")
+def test_upstream_in_c_says_that_no_host_exists(tmp_path: Path) -> None:
+    program = tmp_path / "nobody"
+    source = Path(__file__).parents[1] / "bench" / "nobody.c"
+    subprocess.run(["cc", "-Wall", "-Werror", "-o", program, source], check=True)
+    with running([str(program)], ready=r"^(\d+)$", core=None) as server:
+        query = dns.message.make_query("some.host.invalid", "NAPTR", use_edns=0)
+        reply = dns.query.udp(query, "127.0.0.1", port=server.port, timeout=5.0)
+    assert reply.rcode() is dns.rcode.NXDOMAIN
+    assert reply.question == query.question
+    assert [(str(found.name), found.rdtype) for found in reply.authority] == [(".", dns.rdatatype.SOA)]
 
 
 def test_generator_that_finds_nobody_is_an_error() -> None:
