@@ -216,6 +216,19 @@ async def test_explain_beside_a_daemon_leaves_its_addresses_and_proxies_alone(
             evapi.accept()
 
 
+async def test_explain_neither_believes_nor_writes_the_daemon_s_snapshot(tmp_path: Path, lab: Lab) -> None:
+    snapshot = tmp_path / "fastvhost.snapshot"
+    config = config_file(tmp_path, lab, more=f'[cache]\nsnapshot = "{snapshot}"\n')
+    with daemon(config) as (process, server):
+        assert (await run_beside("query", "hosted.example", "--server", str(server))).returncode == 0
+        process.terminate()
+        process.wait(10)
+    octets = snapshot.read_bytes()
+    shown = await run_beside("explain", "hosted.example", "--config", str(config))
+    assert "\n└─ SRV" in shown.stdout or "\n├─ SRV" in shown.stdout
+    assert snapshot.read_bytes() == octets
+
+
 async def test_explain_daemon_shows_what_the_daemon_believes_and_exits_by_it(
     tmp_path: Path, lab: Lab
 ) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -422,6 +423,25 @@ async def test_verify_stores_what_dns_says_of_known_domains(operator: Operator) 
     assert (kept["elsewhere.example"].state, kept["elsewhere.example"].negatives) == (DomainState.ACTIVE, 1)
     assert kept["address.example"].state is DomainState.PENDING
     assert kept["address.example"].last_verified == kept["hosted.example"].last_verified
+
+
+async def test_verify_beside_a_daemon_leaves_its_addresses_proxies_and_snapshot_alone(
+    operator: Operator,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as evapi:
+        evapi.setblocking(False)
+        mine, proxy = (f"127.0.0.1:{one.getsockname()[1]}" for one in (taken, evapi))
+        snapshot = operator.folder / "fastvhost.snapshot"
+        more = (
+            f'[listen]\ndns = "{mine}"\nadmin = "{mine}"\n[proxies]\nevapi = ["tcp:{proxy}"]\n'
+            f'[cache]\nsnapshot = "{snapshot}"\n'
+        )
+        async with open_lab([ZONE], unknown="nxdomain") as lab:
+            code, _, err = await beside(operator, lab, "hosted.example", more=more)
+        assert (code, err) == (0, "")
+        assert not snapshot.exists()
+        with pytest.raises(BlockingIOError):
+            evapi.accept()
 
 
 async def test_verify_of_unknown_domains_only_tells(operator: Operator) -> None:
