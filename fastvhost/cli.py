@@ -10,6 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import EDQUOT, EFBIG, EIO, ENOSPC, EPIPE
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ _UNDECIDED = 3
 _INTERRUPTED = 130
 """What a shell makes of SIGINT."""
 
+_UNWRITTEN = frozenset({EPIPE, ENOSPC, EDQUOT, EFBIG, EIO})
+
 _EXIT_CODES = """exit status:
   0  HOSTED
   1  NOT_HOSTED
@@ -47,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Errors of the user's making are one line on stderr and exit code 2. Whatever else goes wrong is never
     1, which would say NOT_HOSTED.
     """
+    _open_closed_streams()
     _print_anything()
     args = command_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = args.run
@@ -56,12 +60,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FastvhostError as error:
         return _complain(str(error), _USAGE)
     except OSError as error:
-        return _complain(str(error), args.fault)
-    except Exception:  # noqa: BLE001 - a fault of ours: with its traceback, and with an exit code of its own
+        return _complain(_what_and_why(error), args.fault)
+    except BaseException as error:
+        if _is_interrupt(error):
+            return _INTERRUPTED
+        if not isinstance(error, Exception):
+            raise
+        # A fault of ours: with its traceback, and with an exit code of its own.
         with suppress(OSError):
             traceback.print_exc()
         return int(args.fault)
     return code
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, which the nurseries that it ended may have wrapped."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_interrupt, error.exceptions))
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _what_and_why(error: OSError) -> str:
+    """In one line; what has no file name and could not be written is the output."""
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {why}"
+    return f"standard output: {why}" if error.errno in _UNWRITTEN else why
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that is closed leads nowhere: else the next file that is opened takes its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - it stays open
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _complain(line: str, code: int) -> int:

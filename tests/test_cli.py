@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -502,7 +502,70 @@ def test_output_that_cannot_be_written_is_no_verdict(tmp_path: Path, arguments: 
             [*COMMAND, *arguments, last], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert result.returncode == code
-    assert result.stderr == "fastvhost: [Errno 28] No space left on device\n"
+    assert result.stderr == "fastvhost: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["query", "a_b", "--server"], 3),
+        (["explain", "127.0.0.1", "--config"], 1),
+        (["check-config"], 0),
+        (["top", "--server"], 2),
+    ],
+)
+def test_output_that_is_closed_changes_no_exit_code(tmp_path: Path, arguments: list[str], code: int) -> None:
+    config = config_file(tmp_path)
+    with daemon(config) as (_, server):
+        last = str(server) if "--server" in arguments else str(config)
+        result = subprocess.run(
+            ["bash", "-c", '"$@" >&-', "bash", *COMMAND, *arguments, last],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["query", "a.test", "--timeout", "60", "--server", "{udp}"],
+        ["explain", "a.test", "--config", "{config}"],
+        ["explain", "a.test", "--daemon", "--server", "{tcp}"],
+        ["domains", "verify", "a.test", "--config", "{config}"],
+        ["top", "--once", "--interval", "60", "--server", "{tcp}"],
+    ],
+)
+def test_ctrl_c_ends_a_command_that_waits_without_a_traceback(tmp_path: Path, arguments: list[str]) -> None:
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        ExitStack() as connections,
+    ):
+        udp.bind(("127.0.0.1", 0))
+        udp.settimeout(20)
+        tcp.settimeout(20)
+        path = config_file(tmp_path)
+        silent = "{}:{}".format(*udp.getsockname())
+        text = path.read_text().replace("127.0.0.1:9", silent).replace("timeout = 0.2", "timeout = 60")
+        path.write_text(text.replace("store = ''", f"store = 'sqlite:///{tmp_path}/domains.db'"))
+        places = {"udp": silent, "tcp": "{}:{}".format(*tcp.getsockname()), "config": str(path)}
+        with subprocess.Popen(
+            # A shell in whose background the tests run has them ignore it.
+            ["env", "--default-signal=INT", *COMMAND, *(one.format(**places) for one in arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            if "{tcp}" in arguments:  # when it has been asked, it waits
+                connections.enter_context(tcp.accept()[0])
+            else:
+                udp.recv(512)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_host_that_the_locale_cannot_show_is_shown_escaped(tmp_path: Path) -> None:

@@ -557,6 +557,12 @@ def test_file_that_cannot_be_opened_is_one_line(operator: Operator, command: str
     assert "No such file" in operator.is_refused(command, str(operator.folder / path))
 
 
+def test_export_into_a_file_that_takes_no_more_names_it(operator: Operator) -> None:
+    assert operator.is_refused("export", "/dev/full") == (
+        "fastvhost: /dev/full: cannot be written: No space left on device\n"
+    )
+
+
 def test_export_has_the_documented_header(operator: Operator) -> None:
     assert list(csv.reader(operator.says("export").splitlines())) == [list(COLUMNS)]
 

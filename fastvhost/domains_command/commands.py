@@ -203,14 +203,19 @@ def _export(args: argparse.Namespace, config: Config) -> int:
 
     from fastvhost.domains_command.csv_file import COLUMNS, csv_row
 
-    with (
-        open_store(config) as store,
-        nullcontext(sys.stdout) if args.file is None else args.file.open("w", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for page in pages(store):
-            writer.writerows(map(csv_row, page))
+    try:
+        with (
+            open_store(config) as store,
+            nullcontext(sys.stdout) if args.file is None else args.file.open("w", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for page in pages(store):
+                writer.writerows(map(csv_row, page))
+    except OSError as error:
+        if args.file is None:
+            raise
+        raise RefusedError(f"{args.file}: cannot be written: {error.strerror}") from error
     return 0
 
 
