@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EPIPE
 from io import TextIOWrapper
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,8 +158,15 @@ def _query(args: argparse.Namespace) -> int:
     if args.server is not None:
         from fastvhost.config_file import parse_endpoint
 
-        server = parse_endpoint(args.server, default_port=5380)
+        server = parse_endpoint(args.server, default_port=5380, name="--server")
     assert server is not None  # noqa: S101 - the default of `listen.pdb`
+    if args.source is not None:
+        from fastvhost.errors import ConfigError
+        from fastvhost.host import parse_address
+
+        # The daemon would call the name as a whole MALFORMED, as if it were the host.
+        if parse_address(args.source) is None:
+            raise ConfigError(f"--source: found {args.source!r}; allowed: an IPv4 or IPv6 address")
     name = args.host if args.source is None else f"{args.host} {args.source}"
     try:
         kind, seconds = ask(server, name.encode(errors="surrogateescape"), timeout=args.timeout)
@@ -166,8 +174,13 @@ def _query(args: argparse.Namespace) -> int:
         return _complain(str(error), _UNDECIDED)
     except ValueError as error:
         return _complain(f"{args.host!r} cannot be asked: {error}", _USAGE)
-    print(f"{args.host} {kind.name} {seconds * 1e6:.0f} us")
+    print(f"{_printable(args.host)} {kind.name} {seconds * 1e6:.0f} us")
     return _exit_code(kind)
+
+
+def _printable(text: str) -> str:
+    """What breaks a line, or a terminal would obey, spelled out."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _top(args: argparse.Namespace) -> int:
@@ -217,7 +230,7 @@ def _admin_endpoint(args: argparse.Namespace) -> "Endpoint":
     from fastvhost.errors import ConfigError
 
     if args.server is not None:
-        return parse_endpoint(args.server, default_port=5382)
+        return parse_endpoint(args.server, default_port=5382, name="--server")
     path: Path | None = args.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
     admin = (Listen() if path is None else load_config(path).listen).admin
     if admin is None:
@@ -398,7 +411,10 @@ def _add_admin_server(parser: argparse.ArgumentParser, when: str = "") -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = nan
     if not 0 < seconds <= 60:
-        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 60 seconds")
+        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: more than 0 and at most 60 seconds")
     return seconds

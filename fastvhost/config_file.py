@@ -95,8 +95,8 @@ def parse_config(text: str, *, name: str) -> Config:
         raise ConfigError(f"{name}: {'.'.join(map(shown_key, error.keys))}: {error.why}") from None
 
 
-def parse_endpoint(text: str, *, default_port: int) -> Endpoint:
-    """Read the address of a server to ask, in the forms of `dns.servers`.
+def parse_endpoint(text: str, *, default_port: int, name: str = "endpoint") -> Endpoint:
+    """Read the address of a server to ask, in the forms of `dns.servers`; `name` is what errors call it.
 
     Raises:
         ConfigError: `text` is none of them, in one line.
@@ -104,7 +104,7 @@ def parse_endpoint(text: str, *, default_port: int) -> Endpoint:
     try:
         return _server(text, default_port=default_port)
     except NotAllowedError as error:
-        raise ConfigError(f"endpoint: {error.why}") from None
+        raise ConfigError(f"{name}: {error.why}") from None
 
 
 # Readers of one value.

@@ -173,11 +173,32 @@ def test_query_that_nobody_answers_exits_3_in_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["a" * 247], ["a", "--server", "nowhere"], ["a", "--server", "127.0.0.1:0"]]
+    ("arguments", "said"),
+    [
+        (["a" * 247], "at most 246 octets"),
+        (["a", "--server", "nowhere"], "--server: found 'nowhere'; allowed: "),
+        (["a", "--server", "127.0.0.1:0"], "--server: found '127.0.0.1:0'; allowed: "),
+        (["a", "--source", "nobody"], "--source: found 'nobody'; allowed: an IPv4 or IPv6 address"),
+        (["a", "--source", ""], "--source: found ''; allowed: "),
+    ],
 )
-def test_query_that_cannot_be_asked_exits_2_with_one_line(arguments: list[str]) -> None:
+def test_query_that_cannot_be_asked_exits_2_with_one_line(arguments: list[str], said: str) -> None:
     result = run("query", *arguments)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("seconds", ["0", "61", "nan", "soon", ""])
+def test_seconds_out_of_range_are_told_as_typed(seconds: str) -> None:
+    result = run("query", "a", "--timeout", seconds)
+    assert result.returncode == 2
+    assert f"argument --timeout: found {seconds!r}; allowed: more than 0 and at most 60" in result.stderr
+
+
+def test_query_for_what_a_terminal_would_obey_spells_it_out(tmp_path: Path) -> None:
+    with daemon(config_file(tmp_path)) as (_, server):
+        result = run("query", "a\n\x1b[31mb", "--server", str(server))
+    assert result.stdout.startswith("a\\n\\x1b[31mb MALFORMED ")
 
 
 async def test_explain_shows_the_walk_and_exits_by_verdict(tmp_path: Path, lab: Lab) -> None:
