@@ -102,7 +102,9 @@ class Operator:
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Operator:
     # main() leaves stdout to nobody after an error; here it is pytest's.
     monkeypatch.setattr("fastvhost.cli.os.dup2", lambda *_: None)
-    return Operator(tmp_path, capsys)
+    operator = Operator(tmp_path, capsys)
+    operator.keep()
+    return operator
 
 
 # Arguments
@@ -132,8 +134,40 @@ def test_domains_without_a_store_says_so(operator: Operator, command: str) -> No
 
 
 def test_domains_with_a_store_that_cannot_be_opened_says_so(operator: Operator) -> None:
-    operator.configure(store=f"sqlite:///{operator.folder}/no/such/folder.db")
-    operator.is_refused("list")
+    file = f"{operator.folder}/no/such/folder.db"
+    operator.configure(store=f"sqlite:///{file}")
+    assert operator.is_refused("add", "a.example") == (
+        f"fastvhost: domains.store cannot be used: {file}: unable to open database file\n"
+    )
+
+
+def test_domains_where_a_relative_store_has_lost_its_directory_is_one_line(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.configure(store="sqlite:///domains.db")
+    gone = operator.folder / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "domains.db: No such file or directory" in operator.is_refused("add", "a.example")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["show", "a.test"], ["remove", "a.test"], ["approve", "a.test"], ["confirm"], ["export"]],
+)
+def test_looking_into_a_store_that_is_not_there_says_so_and_makes_none(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    elsewhere = operator.folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    operator.configure(store="sqlite:///domains.db")
+    assert operator.is_refused(*arguments) == (
+        "fastvhost: domains.store: domains.db: no such file; a relative name counts from the directory "
+        "of the command\n"
+    )
+    assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["show", "add", "remove", "approve", "reject", "token", "verify"])
@@ -546,7 +580,7 @@ def test_import_of_octets_that_are_no_utf_8_is_refused(operator: Operator) -> No
 
 
 def test_import_of_attributes_that_opensips_cannot_hold_is_refused(operator: Operator) -> None:
-    operator.configure('schema = "opensips"\n')
+    operator.configure('schema = "opensips"\n', store=f"sqlite:///{operator.folder}/opensips.db")
     file = operator.folder / "bad.csv"
     file.write_text('domain,attributes\na.example,"[[""a"",""string"",""x;y""]]"\n')
     assert "its attributes" in operator.is_refused("import", str(file))
