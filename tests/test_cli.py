@@ -227,9 +227,8 @@ async def test_explain_beside_a_daemon_leaves_its_addresses_and_proxies_alone(
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as evapi:
         evapi.setblocking(False)
         mine, proxy = taken.getsockname()[1], evapi.getsockname()[1]
-        text = re.sub(
-            r'^(dns|admin) = ""', rf'\1 = "127.0.0.1:{mine}"', config.read_text(), flags=re.MULTILINE
-        )
+        text = config.read_text().replace('dns = ""', f'dns = "127.0.0.1:{mine}"')
+        text = text.replace('admin = ""', f'admin = "127.0.0.1:{proxy}"')
         config.write_text(f'{text}[proxies]\nevapi = ["tcp:127.0.0.1:{proxy}"]\n')
         result = await run_beside("explain", "hosted.example", "--config", str(config))
         assert (result.returncode, result.stderr) == (0, "")

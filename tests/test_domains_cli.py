@@ -467,7 +467,7 @@ async def test_verify_beside_a_daemon_leaves_its_addresses_proxies_and_snapshot_
         mine, proxy = (f"127.0.0.1:{one.getsockname()[1]}" for one in (taken, evapi))
         snapshot = operator.folder / "fastvhost.snapshot"
         more = (
-            f'[listen]\ndns = "{mine}"\nadmin = "{mine}"\n[proxies]\nevapi = ["tcp:{proxy}"]\n'
+            f'[listen]\ndns = "{mine}"\nadmin = "{proxy}"\n[proxies]\nevapi = ["tcp:{proxy}"]\n'
             f'[cache]\nsnapshot = "{snapshot}"\n'
         )
         async with open_lab([ZONE], unknown="nxdomain") as lab:
