@@ -70,7 +70,10 @@ async def _receive(client: h11.Connection, sock: trio.socket.SocketType) -> Admi
     while True:
         match client.next_event():
             case h11.NEED_DATA:
-                client.receive_data(await sock.recv(_READ))
+                octets = await sock.recv(_READ)
+                if not octets and not status:
+                    raise h11.RemoteProtocolError("the connection was closed without a response")
+                client.receive_data(octets)
             case h11.Response(status_code=status):
                 pass
             case h11.Data(data=part):

@@ -10,7 +10,9 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import EDQUOT, EFBIG, EIO, ENOSPC, EPIPE
 from io import TextIOWrapper
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,8 @@ _UNDECIDED = 3
 _INTERRUPTED = 130
 """What a shell makes of SIGINT."""
 
+_UNWRITTEN = frozenset({EPIPE, ENOSPC, EDQUOT, EFBIG, EIO})
+
 _EXIT_CODES = """exit status:
   0  HOSTED
   1  NOT_HOSTED
@@ -47,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Errors of the user's making are one line on stderr and exit code 2. Whatever else goes wrong is never
     1, which would say NOT_HOSTED.
     """
+    _open_closed_streams()
     _print_anything()
     args = command_parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = args.run
@@ -56,12 +61,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FastvhostError as error:
         return _complain(str(error), _USAGE)
     except OSError as error:
-        return _complain(str(error), args.fault)
-    except Exception:  # noqa: BLE001 - a fault of ours: with its traceback, and with an exit code of its own
+        return _complain(_what_and_why(error), args.fault)
+    except BaseException as error:
+        if _is_interrupt(error):
+            return _INTERRUPTED
+        if not isinstance(error, Exception):
+            raise
+        # A fault of ours: with its traceback, and with an exit code of its own.
         with suppress(OSError):
             traceback.print_exc()
         return int(args.fault)
     return code
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, which the nurseries that it ended may have wrapped."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_interrupt, error.exceptions))
+    return isinstance(error, KeyboardInterrupt)
+
+
+def _what_and_why(error: OSError) -> str:
+    """In one line; what has no file name and could not be written is the output."""
+    why = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {why}"
+    return f"standard output: {why}" if error.errno in _UNWRITTEN else why
+
+
+def _open_closed_streams() -> None:
+    """A standard stream that is closed leads nowhere: else the next file that is opened takes its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - it stays open
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _complain(line: str, code: int) -> int:
@@ -122,8 +158,15 @@ def _query(args: argparse.Namespace) -> int:
     if args.server is not None:
         from fastvhost.config_file import parse_endpoint
 
-        server = parse_endpoint(args.server, default_port=5380)
+        server = parse_endpoint(args.server, default_port=5380, name="--server")
     assert server is not None  # noqa: S101 - the default of `listen.pdb`
+    if args.source is not None:
+        from fastvhost.errors import ConfigError
+        from fastvhost.host import parse_address
+
+        # The daemon would call the name as a whole MALFORMED, as if it were the host.
+        if parse_address(args.source) is None:
+            raise ConfigError(f"--source: found {args.source!r}; allowed: an IPv4 or IPv6 address")
     name = args.host if args.source is None else f"{args.host} {args.source}"
     try:
         kind, seconds = ask(server, name.encode(errors="surrogateescape"), timeout=args.timeout)
@@ -131,8 +174,13 @@ def _query(args: argparse.Namespace) -> int:
         return _complain(str(error), _UNDECIDED)
     except ValueError as error:
         return _complain(f"{args.host!r} cannot be asked: {error}", _USAGE)
-    print(f"{args.host} {kind.name} {seconds * 1e6:.0f} us")
+    print(f"{_printable(args.host)} {kind.name} {seconds * 1e6:.0f} us")
     return _exit_code(kind)
+
+
+def _printable(text: str) -> str:
+    """What breaks a line, or a terminal would obey, spelled out."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _top(args: argparse.Namespace) -> int:
@@ -182,7 +230,7 @@ def _admin_endpoint(args: argparse.Namespace) -> "Endpoint":
     from fastvhost.errors import ConfigError
 
     if args.server is not None:
-        return parse_endpoint(args.server, default_port=5382)
+        return parse_endpoint(args.server, default_port=5382, name="--server")
     path: Path | None = args.config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
     admin = (Listen() if path is None else load_config(path).listen).admin
     if admin is None:
@@ -363,7 +411,10 @@ def _add_admin_server(parser: argparse.ArgumentParser, when: str = "") -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = nan
     if not 0 < seconds <= 60:
-        raise argparse.ArgumentTypeError(f"{text}: more than 0 and at most 60 seconds")
+        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: more than 0 and at most 60 seconds")
     return seconds

@@ -58,6 +58,8 @@ _MAX_PORT = 65_535
 _MAX_TTL = 2**31 - 1
 """RFC 2181 section 8."""
 
+_STORES = ("sqlite:///", "postgresql+psycopg://", "mysql+pymysql://")
+
 _NETWORK = re.compile(r"[0-9A-Fa-f:.]+(?:/[0-9]{1,3})?")
 _ADDRESS_AND_PORT = re.compile(r"([0-9.]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
@@ -95,8 +97,8 @@ def parse_config(text: str, *, name: str) -> Config:
         raise ConfigError(f"{name}: {'.'.join(map(shown_key, error.keys))}: {error.why}") from None
 
 
-def parse_endpoint(text: str, *, default_port: int) -> Endpoint:
-    """Read the address of a server to ask, in the forms of `dns.servers`.
+def parse_endpoint(text: str, *, default_port: int, name: str = "endpoint") -> Endpoint:
+    """Read the address of a server to ask, in the forms of `dns.servers`; `name` is what errors call it.
 
     Raises:
         ConfigError: `text` is none of them, in one line.
@@ -104,7 +106,7 @@ def parse_endpoint(text: str, *, default_port: int) -> Endpoint:
     try:
         return _server(text, default_port=default_port)
     except NotAllowedError as error:
-        raise ConfigError(f"endpoint: {error.why}") from None
+        raise ConfigError(f"{name}: {error.why}") from None
 
 
 # Readers of one value.
@@ -204,6 +206,25 @@ def _endpoint(value: object, allowed: str, *, lowest_port: int, default_port: in
     return Endpoint(str(address), port)
 
 
+def _store(value: object) -> str:
+    url = printable_text(0, 1_000)(value)
+    if not url or any(url.startswith(form) and url != form for form in _STORES):
+        return url
+    found = url.partition(":")[0]  # the rest may have a password in it
+    raise NotAllowedError(
+        f"found {shown(found if found == url else f'{found}:...')}; allowed: "
+        '"sqlite:///FILE", "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE", '
+        '"mysql+pymysql://USER:PASSWORD@HOST/DATABASE", or "" for none'
+    )
+
+
+def _snapshot(value: object) -> str:
+    path = printable_text(0, 4_096)(value)
+    if path and not Path(path).name:
+        raise not_allowed(value, 'the name of a file, or "" for none')
+    return path
+
+
 def _own_name(value: object) -> str:
     return _domain_name(value, value, 'a host name such as "sip.example.net"')
 
@@ -251,6 +272,15 @@ def _own(*, names: tuple[str, ...] = (), **fields: Any) -> Own:
     return own
 
 
+def _listen(**fields: Any) -> Listen:
+    listen = Listen(**fields)
+    if listen.dns is not None and listen.dns.port:
+        for name, other in (("pdb", listen.pdb), ("admin", listen.admin)):
+            if other == listen.dns:  # DNS takes UDP and TCP; PDB and HTTP only one of them
+                raise NotAllowedError(f"found {shown(str(other))}; allowed: another address than dns", name)
+    return listen
+
+
 def _transports(**ports: frozenset[int]) -> dict[Transport, frozenset[int]]:
     if not ports:
         raise not_allowed({}, f"at least one of {', '.join(transport.value for transport in Transport)}")
@@ -274,7 +304,7 @@ _READ_FILE = table(
         ports=table(_transports, **{transport.value: _ports for transport in Transport}),
     ),
     listen=table(
-        Listen,
+        _listen,
         pdb=_listen_endpoint,
         dns=_listen_endpoint,
         admin=_listen_endpoint,
@@ -298,7 +328,7 @@ _READ_FILE = table(
         hosted_ttl=_ttl_bounds,
         not_hosted_ttl=_ttl_bounds,
         stale=number(0, _MAX_TTL),
-        snapshot=printable_text(0, 4_096),
+        snapshot=_snapshot,
         snapshot_every=number(1, _DAY),
     ),
     limits=table(
@@ -315,7 +345,7 @@ _READ_FILE = table(
         _domains,
         always=list_of(_name_or_suffix, "host names and suffixes"),
         never=list_of(_name_or_suffix, "host names and suffixes"),
-        store=printable_text(0, 1_000),
+        store=_store,
         schema=one_of(ProxySchema),
         learn=one_of(LearnMode),
         learn_per_zone=integer(1, 100_000_000),

@@ -101,7 +101,9 @@ def _read(path: Path) -> tuple[int, int, str, str]:
             else:
                 raise PidFileError(f"{path}: no daemon runs that holds it")
     except OSError as error:
-        raise PidFileError(f"{path}: cannot be read: {error.strerror}; does the daemon run?") from error
+        raise PidFileError(
+            f"{path}: cannot be read: {error.strerror}; does the daemon run, with this --pid-file?"
+        ) from error
     return _parsed(octets, path)
 
 

@@ -100,7 +100,7 @@ class _Daemon:
                 self._tell_ready("ready")
                 self._ready.set()
                 await self._stop.wait()
-            _log.info("stopped: %s", _summary(service))
+            _log.info("stopped: %s", _summary(service) or "nothing was counted")
         except FastvhostError as error:
             self._failure = error
         whole.cancel()

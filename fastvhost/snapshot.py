@@ -26,6 +26,7 @@ __all__ = [
     "Snapshot",
     "Unusable",
     "circumstances_of",
+    "may_replace",
     "read_snapshot",
     "write_block",
     "write_end",
@@ -64,6 +65,11 @@ class Unusable:
 def circumstances_of(*values: object) -> bytes:
     """32 octets that are the same in every process, for as long as the values are."""
     return sha256(_canonical(values).encode()).digest()
+
+
+def may_replace(beginning: bytes) -> bool:
+    """Whether a file that begins so is a snapshot, whole or torn, or empty; else it is somebody else's."""
+    return beginning[: len(_MAGIC)] == _MAGIC[: len(beginning)]
 
 
 def write_header(circumstances: bytes, wall: float) -> bytes:

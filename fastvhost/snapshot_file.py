@@ -9,7 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Replacement", "Unread", "read_own_file"]
+__all__ = ["Replacement", "Unread", "beginning_of", "read_own_file"]
+
+_BEGINNING = 64
+"""Octets: as many as say what a file is."""
 
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -67,6 +70,20 @@ class Replacement:
         if not self._committed:
             with suppress(OSError):
                 self._beside.unlink(missing_ok=True)
+
+
+def beginning_of(path: Path) -> bytes:
+    """The first octets of a regular file; none where there is no such file, or it cannot be read."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(file, _BEGINNING) if stat.S_ISREG(os.fstat(file).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
 
 
 def read_own_file(path: Path, most: int) -> bytes | Unread | None:

@@ -13,9 +13,9 @@ import trio
 
 from fastvhost import config
 from fastvhost.cache import VerdictCache
-from fastvhost.snapshot import Unusable, read_snapshot, write_block, write_end, write_header
+from fastvhost.snapshot import Unusable, may_replace, read_snapshot, write_block, write_end, write_header
 from fastvhost.snapshot_blocks import MOST_ENTRY_OCTETS, payloads_of
-from fastvhost.snapshot_file import Replacement, Unread, read_own_file
+from fastvhost.snapshot_file import Replacement, Unread, beginning_of, read_own_file
 
 __all__ = ["Snapshots"]
 
@@ -77,6 +77,8 @@ class Snapshots:
         """
         octets = read_own_file(self._path, self._most * MOST_ENTRY_OCTETS)
         if octets is None:
+            if not self._path.parent.is_dir():
+                _log.warning("%s: cannot be written: %s is no directory", self._path, self._path.parent)
             return
         if isinstance(octets, Unread):
             self._ignore(octets.why)
@@ -113,6 +115,13 @@ class Snapshots:
 
     async def _write(self, pause: float) -> None:
         """Write one, or say in the log why not."""
+        if not may_replace(await trio.to_thread.run_sync(beginning_of, self._path)):
+            self._failures += 1
+            _log.error(
+                "%s: not written, it is no snapshot of fastvhost: cache.snapshot must name another file",
+                self._path,
+            )
+            return
         try:
             replacement = await trio.to_thread.run_sync(Replacement, self._path)
             try:

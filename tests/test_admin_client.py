@@ -89,6 +89,14 @@ async def test_octets_that_are_no_response_are_no_admin(octets: bytes) -> None:
             await fetch(server, "/metrics")
 
 
+async def test_connection_closed_without_a_response_is_said_so() -> None:
+    async with serving(saying(b"")) as server:
+        with pytest.raises(
+            NoAdminError, match=r"is no admin face: the connection was closed without a response$"
+        ):
+            await fetch(server, "/metrics")
+
+
 async def test_fetch_that_is_cancelled_ends() -> None:
     async with serving(silent) as server:
         with trio.move_on_after(0.01) as scope:

@@ -19,6 +19,7 @@ CORE = frozenset(
         "model",
         "host",
         "config",
+        "aside",
         "config_file",
         "toml_readers",
         "target",

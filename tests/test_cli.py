@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -173,11 +173,32 @@ def test_query_that_nobody_answers_exits_3_in_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["a" * 247], ["a", "--server", "nowhere"], ["a", "--server", "127.0.0.1:0"]]
+    ("arguments", "said"),
+    [
+        (["a" * 247], "at most 246 octets"),
+        (["a", "--server", "nowhere"], "--server: found 'nowhere'; allowed: "),
+        (["a", "--server", "127.0.0.1:0"], "--server: found '127.0.0.1:0'; allowed: "),
+        (["a", "--source", "nobody"], "--source: found 'nobody'; allowed: an IPv4 or IPv6 address"),
+        (["a", "--source", ""], "--source: found ''; allowed: "),
+    ],
 )
-def test_query_that_cannot_be_asked_exits_2_with_one_line(arguments: list[str]) -> None:
+def test_query_that_cannot_be_asked_exits_2_with_one_line(arguments: list[str], said: str) -> None:
     result = run("query", *arguments)
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("seconds", ["0", "61", "nan", "soon", ""])
+def test_seconds_out_of_range_are_told_as_typed(seconds: str) -> None:
+    result = run("query", "a", "--timeout", seconds)
+    assert result.returncode == 2
+    assert f"argument --timeout: found {seconds!r}; allowed: more than 0 and at most 60" in result.stderr
+
+
+def test_query_for_what_a_terminal_would_obey_spells_it_out(tmp_path: Path) -> None:
+    with daemon(config_file(tmp_path)) as (_, server):
+        result = run("query", "a\n\x1b[31mb", "--server", str(server))
+    assert result.stdout.startswith("a\\n\\x1b[31mb MALFORMED ")
 
 
 async def test_explain_shows_the_walk_and_exits_by_verdict(tmp_path: Path, lab: Lab) -> None:
@@ -206,14 +227,26 @@ async def test_explain_beside_a_daemon_leaves_its_addresses_and_proxies_alone(
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as evapi:
         evapi.setblocking(False)
         mine, proxy = taken.getsockname()[1], evapi.getsockname()[1]
-        text = re.sub(
-            r'^(dns|admin) = ""', rf'\1 = "127.0.0.1:{mine}"', config.read_text(), flags=re.MULTILINE
-        )
+        text = config.read_text().replace('dns = ""', f'dns = "127.0.0.1:{mine}"')
+        text = text.replace('admin = ""', f'admin = "127.0.0.1:{proxy}"')
         config.write_text(f'{text}[proxies]\nevapi = ["tcp:127.0.0.1:{proxy}"]\n')
         result = await run_beside("explain", "hosted.example", "--config", str(config))
         assert (result.returncode, result.stderr) == (0, "")
         with pytest.raises(BlockingIOError):
             evapi.accept()
+
+
+async def test_explain_neither_believes_nor_writes_the_daemon_s_snapshot(tmp_path: Path, lab: Lab) -> None:
+    snapshot = tmp_path / "fastvhost.snapshot"
+    config = config_file(tmp_path, lab, more=f'[cache]\nsnapshot = "{snapshot}"\n')
+    with daemon(config) as (process, server):
+        assert (await run_beside("query", "hosted.example", "--server", str(server))).returncode == 0
+        process.terminate()
+        process.wait(10)
+    octets = snapshot.read_bytes()
+    shown = await run_beside("explain", "hosted.example", "--config", str(config))
+    assert "\n└─ SRV" in shown.stdout or "\n├─ SRV" in shown.stdout
+    assert snapshot.read_bytes() == octets
 
 
 async def test_explain_daemon_shows_what_the_daemon_believes_and_exits_by_it(
@@ -489,7 +522,70 @@ def test_output_that_cannot_be_written_is_no_verdict(tmp_path: Path, arguments: 
             [*COMMAND, *arguments, last], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert result.returncode == code
-    assert result.stderr == "fastvhost: [Errno 28] No space left on device\n"
+    assert result.stderr == "fastvhost: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["query", "a_b", "--server"], 3),
+        (["explain", "127.0.0.1", "--config"], 1),
+        (["check-config"], 0),
+        (["top", "--server"], 2),
+    ],
+)
+def test_output_that_is_closed_changes_no_exit_code(tmp_path: Path, arguments: list[str], code: int) -> None:
+    config = config_file(tmp_path)
+    with daemon(config) as (_, server):
+        last = str(server) if "--server" in arguments else str(config)
+        result = subprocess.run(
+            ["bash", "-c", '"$@" >&-', "bash", *COMMAND, *arguments, last],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["query", "a.test", "--timeout", "60", "--server", "{udp}"],
+        ["explain", "a.test", "--config", "{config}"],
+        ["explain", "a.test", "--daemon", "--server", "{tcp}"],
+        ["domains", "verify", "a.test", "--config", "{config}"],
+        ["top", "--once", "--interval", "60", "--server", "{tcp}"],
+    ],
+)
+def test_ctrl_c_ends_a_command_that_waits_without_a_traceback(tmp_path: Path, arguments: list[str]) -> None:
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as udp,
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        ExitStack() as connections,
+    ):
+        udp.bind(("127.0.0.1", 0))
+        udp.settimeout(20)
+        tcp.settimeout(20)
+        path = config_file(tmp_path)
+        silent = "{}:{}".format(*udp.getsockname())
+        text = path.read_text().replace("127.0.0.1:9", silent).replace("timeout = 0.2", "timeout = 60")
+        path.write_text(text.replace("store = ''", f"store = 'sqlite:///{tmp_path}/domains.db'"))
+        places = {"udp": silent, "tcp": "{}:{}".format(*tcp.getsockname()), "config": str(path)}
+        with subprocess.Popen(
+            # A shell in whose background the tests run has them ignore it.
+            ["env", "--default-signal=INT", *COMMAND, *(one.format(**places) for one in arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            if "{tcp}" in arguments:  # when it has been asked, it waits
+                connections.enter_context(tcp.accept()[0])
+            else:
+                udp.recv(512)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_host_that_the_locale_cannot_show_is_shown_escaped(tmp_path: Path) -> None:

@@ -378,6 +378,38 @@ def test_mistake_is_told_in_these_words(line: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("domains.db", "'domains.db'"),
+        ("sqlite://", "'sqlite:...'"),
+        ("sqlite:///", "'sqlite:...'"),
+        ("postgresql://kamailio:hidden@db/kamailio", "'postgresql:...'"),
+        ("mysql://kamailio:hidden@db/kamailio", "'mysql:...'"),
+    ],
+)
+def test_store_of_no_known_form_is_refused_without_its_password(url: str, found: str) -> None:
+    message = complaint(f'{OWN}domains.store = "{url}"')
+    assert message.startswith(f'domains.store: found {found}; allowed: "sqlite:///FILE", ')
+    assert "hidden" not in message
+
+
+@pytest.mark.parametrize("path", ["/", ".", "./"])
+def test_snapshot_that_names_no_file_is_refused(path: str) -> None:
+    assert complaint(f'{OWN}cache.snapshot = "{path}"').startswith(f"cache.snapshot: found {path!r}; ")
+
+
+@pytest.mark.parametrize("face", ["pdb", "admin"])
+def test_listen_dns_at_the_address_of_another_face_is_refused(face: str) -> None:
+    message = complaint(f'{OWN}[listen]\n{face} = "127.0.0.1:5400"\ndns = "127.0.0.1:5400"')
+    assert message == f"listen.{face}: found '127.0.0.1:5400'; allowed: another address than dns"
+
+
+def test_listen_pdb_and_admin_may_have_one_port_and_all_a_free_one() -> None:
+    read('[listen]\npdb = "[::1]:5400"\nadmin = "[::1]:5400"')
+    read('[listen]\npdb = "[::1]:0"\ndns = "[::1]:0"\nadmin = "[::1]:0"')
+
+
+@pytest.mark.parametrize(
     ("line", "start", "hint"),
     [
         ("Limits.waiters = 1", "Limits: unknown", "did you mean limits?"),

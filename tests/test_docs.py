@@ -25,14 +25,30 @@ def test_documented_defaults_are_the_defaults() -> None:
             assert re.search(rf"^{key} = ", found[1], re.MULTILINE), f"{section}.{key}"
 
 
+def anchors(path: Path) -> set[str]:
+    """What its headings are called in links."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "bench/README.md",
+        *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+    ],
 )
 def test_links_and_make_targets_of_a_document_exist(document: str) -> None:
     path = ROOT / document
     text = path.read_text()
-    for link in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (path.parent / link).exists(), link
+    for link in re.findall(r"\]\(([^):]+)\)", text):
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)(?=\s{2,}|`|$)", text, re.MULTILINE)) <= targets
 

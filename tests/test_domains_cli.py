@@ -2,6 +2,7 @@
 
 import csv
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -101,7 +102,9 @@ class Operator:
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Operator:
     # main() leaves stdout to nobody after an error; here it is pytest's.
     monkeypatch.setattr("fastvhost.cli.os.dup2", lambda *_: None)
-    return Operator(tmp_path, capsys)
+    operator = Operator(tmp_path, capsys)
+    operator.keep()
+    return operator
 
 
 # Arguments
@@ -131,8 +134,40 @@ def test_domains_without_a_store_says_so(operator: Operator, command: str) -> No
 
 
 def test_domains_with_a_store_that_cannot_be_opened_says_so(operator: Operator) -> None:
-    operator.configure(store=f"sqlite:///{operator.folder}/no/such/folder.db")
-    operator.is_refused("list")
+    file = f"{operator.folder}/no/such/folder.db"
+    operator.configure(store=f"sqlite:///{file}")
+    assert operator.is_refused("add", "a.example") == (
+        f"fastvhost: domains.store cannot be used: {file}: unable to open database file\n"
+    )
+
+
+def test_domains_where_a_relative_store_has_lost_its_directory_is_one_line(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.configure(store="sqlite:///domains.db")
+    gone = operator.folder / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "domains.db: No such file or directory" in operator.is_refused("add", "a.example")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["show", "a.test"], ["remove", "a.test"], ["approve", "a.test"], ["confirm"], ["export"]],
+)
+def test_looking_into_a_store_that_is_not_there_says_so_and_makes_none(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    elsewhere = operator.folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    operator.configure(store="sqlite:///domains.db")
+    assert operator.is_refused(*arguments) == (
+        "fastvhost: domains.store: domains.db: no such file; a relative name counts from the directory "
+        "of the command\n"
+    )
+    assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["show", "add", "remove", "approve", "reject", "token", "verify"])
@@ -424,6 +459,25 @@ async def test_verify_stores_what_dns_says_of_known_domains(operator: Operator) 
     assert kept["address.example"].last_verified == kept["hosted.example"].last_verified
 
 
+async def test_verify_beside_a_daemon_leaves_its_addresses_proxies_and_snapshot_alone(
+    operator: Operator,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as evapi:
+        evapi.setblocking(False)
+        mine, proxy = (f"127.0.0.1:{one.getsockname()[1]}" for one in (taken, evapi))
+        snapshot = operator.folder / "fastvhost.snapshot"
+        more = (
+            f'[listen]\ndns = "{mine}"\nadmin = "{proxy}"\n[proxies]\nevapi = ["tcp:{proxy}"]\n'
+            f'[cache]\nsnapshot = "{snapshot}"\n'
+        )
+        async with open_lab([ZONE], unknown="nxdomain") as lab:
+            code, _, err = await beside(operator, lab, "hosted.example", more=more)
+        assert (code, err) == (0, "")
+        assert not snapshot.exists()
+        with pytest.raises(BlockingIOError):
+            evapi.accept()
+
+
 async def test_verify_of_unknown_domains_only_tells(operator: Operator) -> None:
     async with open_lab([ZONE], unknown="nxdomain") as lab:
         code, out, _ = await beside(operator, lab, "hosted.example")
@@ -526,7 +580,7 @@ def test_import_of_octets_that_are_no_utf_8_is_refused(operator: Operator) -> No
 
 
 def test_import_of_attributes_that_opensips_cannot_hold_is_refused(operator: Operator) -> None:
-    operator.configure('schema = "opensips"\n')
+    operator.configure('schema = "opensips"\n', store=f"sqlite:///{operator.folder}/opensips.db")
     file = operator.folder / "bad.csv"
     file.write_text('domain,attributes\na.example,"[[""a"",""string"",""x;y""]]"\n')
     assert "its attributes" in operator.is_refused("import", str(file))
@@ -535,6 +589,12 @@ def test_import_of_attributes_that_opensips_cannot_hold_is_refused(operator: Ope
 @pytest.mark.parametrize(("command", "path"), [("import", "missing.csv"), ("export", "no/such/folder.csv")])
 def test_file_that_cannot_be_opened_is_one_line(operator: Operator, command: str, path: str) -> None:
     assert "No such file" in operator.is_refused(command, str(operator.folder / path))
+
+
+def test_export_into_a_file_that_takes_no_more_names_it(operator: Operator) -> None:
+    assert operator.is_refused("export", "/dev/full") == (
+        "fastvhost: /dev/full: cannot be written: No space left on device\n"
+    )
 
 
 def test_export_has_the_documented_header(operator: Operator) -> None:

@@ -158,6 +158,37 @@ async def test_snapshot_that_cannot_be_written_is_one_line_and_the_one_before_st
     assert beside(path) == [path]
 
 
+@pytest.mark.parametrize("octets", [b"SQLite format 3\0", b"[own]\n"])
+async def test_file_that_is_no_snapshot_is_never_written_over(
+    octets: bytes, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(path, octets, 0o600)
+    snapshots = snapshots_of(filled(), path, WallClock())
+    await snapshots.write_last()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: not written, it is no snapshot of fastvhost: cache.snapshot must name another file"
+    ]
+    assert (read(path), beside(path)) == (octets, [path])
+    assert (snapshots.counts()["written"], snapshots.counts()["failures"]) == (0, 1)
+
+
+@pytest.mark.parametrize("octets", [b"", b"fastvhost", b"fastvhost snapshot\n\1"])
+async def test_snapshot_that_is_empty_or_torn_is_written_over(octets: bytes, path: Path) -> None:
+    put(path, octets, 0o600)
+    snapshots = snapshots_of(filled(), path, WallClock())
+    await snapshots.write_last()
+    assert snapshots.counts()["written"] == 1
+
+
+async def test_snapshot_in_no_directory_is_one_line_at_the_start(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    snapshots_of(filled(), path / "name", WallClock()).restore()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path / 'name'}: cannot be written: {path} is no directory"
+    ]
+
+
 async def test_fault_of_ours_is_a_line_and_no_more(
     path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

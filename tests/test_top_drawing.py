@@ -142,6 +142,10 @@ def test_small_terminal_shows_whole_parts_in_one_column_the_most_important_first
     assert both[-1].startswith("flights")
 
 
+def test_narrow_terminal_shows_the_whole_state() -> None:
+    assert drawn(VIEW, 40, 24)[0] == "fastvhost at 127.0.0.1:5382: ready"
+
+
 def test_tall_terminal_lists_more() -> None:
     assert [
         sum("192.0.2." in line for line in drawn(VIEW, 80, height)) for height in (23, 24, 25, 40, 60)

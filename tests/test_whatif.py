@@ -115,6 +115,7 @@ def test_play_reports_what_was_told_while_dns_was_dead(
         (("--rate", "0"), "--rate 0"),
         (("--config", "absent.toml"), "absent.toml: cannot be read"),
         (("--zone-file", "absent"), "absent: cannot be read"),
+        (("--hosts", "/dev/null"), "no hosts to ask for"),
         (("--config", "secret.toml", "--learn"), "not ready: daemon: "),
     ],
 )

@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -23,12 +25,14 @@ from fastvhost.errors import StoreError, StoreUnavailableError
 if TYPE_CHECKING:
     import psycopg
 
-__all__ = ["CHANNEL", "database_errors", "notifications_connection", "open_engine", "writing"]
+__all__ = ["CHANNEL", "database_errors", "missing_file", "notifications_connection", "open_engine", "writing"]
 
 CHANNEL = "fastvhost"
 """The channel of PostgreSQL's NOTIFY; the payload is the revision in decimal."""
 
 _WRITES = "fastvhost_writes"
+
+_FILE = "fastvhost_file"
 
 _SQLITE_ERROR = 1
 """SQLite's for faulty SQL and missing tables: operational to its driver, but waiting mends neither."""
@@ -108,10 +112,26 @@ def open_engine(url: str) -> Engine:
         ) from error
     except (SQLAlchemyError, ValueError, TypeError) as error:
         raise StoreError(f"domains.store cannot be used: {_one_line(error)}") from error
+    except OSError as error:  # a relative name, and the directory that it counts from is gone
+        raise StoreError(f"domains.store cannot be used: {parsed.database}: {error.strerror}") from error
     if parsed.drivername == "sqlite":
+        event.listen(engine, "handle_error", partial(_note_file, parsed.database))
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def missing_file(url: str) -> Path | None:
+    """The file of an SQLite URL, where none is there yet.
+
+    Raises:
+        StoreError: the URL has none of the three forms.
+    """
+    parsed, _ = _parsed(url)
+    if parsed.drivername != "sqlite" or parsed.database is None or parsed.database.startswith("file:"):
+        return None
+    file = Path(parsed.database)
+    return None if file.exists() else file
 
 
 @contextmanager
@@ -181,6 +201,11 @@ def _parsed(url: str) -> tuple[URL, _Backend]:
     return parsed, backend
 
 
+def _note_file(file: str | None, context: ExceptionContext) -> None:
+    # SQLite does not say which file it could not open, write or read.
+    context.original_exception.__dict__[_FILE] = file
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver is not to open transactions by itself: `_begin_sqlite` does.
     connection.isolation_level = None
@@ -220,4 +245,6 @@ def _one_line(error: Exception) -> str:
     said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if len(said.args) > 1 and isinstance(said.args[0], int):
         said = Exception(said.args[1])  # PyMySQL: a number, then the words
-    return "; ".join(line.strip() for line in str(said).splitlines() if line.strip())[:300]
+    file = getattr(said, _FILE, None)
+    where = "" if file is None else f"{file}: "
+    return where + "; ".join(line.strip() for line in str(said).splitlines() if line.strip())[:300]

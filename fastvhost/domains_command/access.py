@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from fastvhost.config import Config, ProxySchema
+from fastvhost.domains.engine import missing_file
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.rows import domain_fault
 from fastvhost.domains.store import Store
@@ -31,15 +32,23 @@ def wall_now() -> float:
 
 
 @contextmanager
-def open_store(config: Config) -> Iterator[Store]:
+def open_store(config: Config, *, only_looks: bool = False) -> Iterator[Store]:
     """The store that the configuration names, ready for use.
 
     Raises:
         ConfigError: it names none.
+        RefusedError: the command `only_looks`, and the file is not there: to make an empty one would hide
+            that the daemon's is elsewhere.
         StoreError: see `Store.prepare`.
     """
     if not config.domains.store:
         raise ConfigError("domains.store is empty: no domains are kept; name a database there")
+    missing = missing_file(config.domains.store) if only_looks else None
+    if missing is not None:
+        raise RefusedError(
+            f"domains.store: {missing}: no such file; "
+            "a relative name counts from the directory of the command"
+        )
     match config.domains.schema:
         case ProxySchema.KAMAILIO:
             store = Store(config.domains.store, proxy="kamailio")

@@ -34,7 +34,7 @@ def _list(args: argparse.Namespace, config: Config) -> int:
     from fastvhost.domains_command.text import TABLE_HEADING, table_lines
 
     state = None if args.state is None else DomainState(args.state)
-    with open_store(config) as store:
+    with open_store(config, only_looks=True) as store:
         if not args.json:
             _say(TABLE_HEADING)
             for page in pages(store, state):
@@ -55,7 +55,7 @@ def _show(args: argparse.Namespace, config: Config) -> int:
     from fastvhost.domains_command.text import record_text
 
     domain = canonical_domain(args.domain)
-    with open_store(config) as store:
+    with open_store(config, only_looks=True) as store:
         record = store.get(domain)
     if record is None:
         sys.stderr.write(f"fastvhost: {domain}: not known\n")
@@ -78,7 +78,7 @@ def _add(args: argparse.Namespace, config: Config) -> int:
 
 def _approve(args: argparse.Namespace, config: Config) -> int:
     domains = _canonical_domains(args.domains)
-    with open_store(config) as store:
+    with open_store(config, only_looks=True) as store:
         waiting = []
         for domain in domains:
             record = store.get(domain)
@@ -113,7 +113,7 @@ def _reject(args: argparse.Namespace, config: Config) -> int:
 
 def _remove(args: argparse.Namespace, config: Config) -> int:
     domain = canonical_domain(args.domain)
-    with open_store(config) as store:
+    with open_store(config, only_looks=True) as store:
         record = store.get(domain)
         if record is None:
             raise RefusedError(f"{domain}: not known")
@@ -128,7 +128,7 @@ def _remove(args: argparse.Namespace, config: Config) -> int:
 def _confirm(args: argparse.Namespace, config: Config) -> int:
     """Each page is written right after it was read: a check that finds a domain HOSTED may fall between."""
     count = 0
-    with open_store(config) as store:
+    with open_store(config, only_looks=True) as store:
         for page in pages(store, DomainState.ACTIVE):
             now = wall_now()
             held = [record for record in page if _is_held(record, config.housekeeping, now)]
@@ -203,14 +203,19 @@ def _export(args: argparse.Namespace, config: Config) -> int:
 
     from fastvhost.domains_command.csv_file import COLUMNS, csv_row
 
-    with (
-        open_store(config) as store,
-        nullcontext(sys.stdout) if args.file is None else args.file.open("w", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for page in pages(store):
-            writer.writerows(map(csv_row, page))
+    try:
+        with (
+            open_store(config, only_looks=True) as store,
+            nullcontext(sys.stdout) if args.file is None else args.file.open("w", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for page in pages(store):
+                writer.writerows(map(csv_row, page))
+    except OSError as error:
+        if args.file is None:
+            raise
+        raise RefusedError(f"{args.file}: cannot be written: {error.strerror}") from error
     return 0
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import trio
 
-from fastvhost.config import Config, LearnMode
+from fastvhost.aside import asking_aside
+from fastvhost.config import Config
 from fastvhost.domains.housekeeping import after_check, first_check
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains_command.access import open_store, put, wall_now
@@ -52,12 +53,8 @@ def verify(domains: Sequence[str], config: Config, *, say: Callable[[str], None]
 async def _walk_all(domains: Sequence[str], config: Config) -> dict[str, Finding]:
     findings: dict[str, Finding] = {}
     slots = trio.CapacityLimiter(_SIDE_BY_SIDE)
-    asking_dns = replace(
-        config,
-        listen=replace(config.listen, pdb=None),
-        # Nothing of the daemon's runs beside: no store, no learning, no word to the proxies.
-        domains=replace(config.domains, always=(), never=(), store="", learn=LearnMode.OFF),
-    )
+    aside = asking_aside(config)
+    asking_dns = replace(aside, domains=replace(aside.domains, always=(), never=()))
 
     async with open_service(asking_dns) as service:
 

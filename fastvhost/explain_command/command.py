@@ -3,11 +3,12 @@
 import json
 import os
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 import trio
 
+from fastvhost.aside import asking_aside
 from fastvhost.config import Config, Endpoint
 from fastvhost.domains.attributes import Published
 from fastvhost.explain_command.look import look_for
@@ -21,16 +22,8 @@ def explain_from_scratch(config: Config, host: str, *, as_json: bool) -> tuple[V
     """Look `host` up in DNS: the verdict, and what to print. No daemon is needed, and none is disturbed."""
     from fastvhost.service import open_service
 
-    # A daemon may be running on the same configuration: its addresses, proxies and store are left to it.
-    quiet = replace(
-        config,
-        listen=replace(config.listen, pdb=None, dns=None, admin=None),
-        proxies=replace(config.proxies, evapi=()),
-        domains=replace(config.domains, store=""),
-    )
-
     async def explain() -> tuple[VerdictKind, str]:
-        async with open_service(quiet) as service:
+        async with open_service(asking_aside(config)) as service:
             verdict = await service.lookup(host)
             now = trio.current_time()
             hosted = verdict.kind is VerdictKind.HOSTED and verdict.steps

@@ -51,7 +51,9 @@ def frame(view: View, *, width: int, height: int | None, ascii_only: bool = Fals
     """
     pen = _Pen(ascii_only)
     spacious = width >= _SPACIOUS
-    lines: list[RenderableType] = [pen.split(_state(view), Text(view.hint if spacious else "", style="dim"))]
+    lines: list[RenderableType] = [
+        pen.split(_state(view, spacious=spacious), Text(view.hint if spacious else "", style="dim"))
+    ]
     if view.away is not None:
         lines.append(pen.line(f"{view.away}; trying again"))
     if view.now is None:
@@ -74,9 +76,9 @@ def frame(view: View, *, width: int, height: int | None, ascii_only: bool = Fals
     return Group(*lines)
 
 
-def _state(view: View) -> Text:
+def _state(view: View, *, spacious: bool) -> Text:
     name = Text("fastvhost", style="bold")
-    if view.now is not None:
+    if view.now is not None and spacious:
         name.append(f" {_harmless(levels(view.now).version)}")
     name.append(f" at {view.server}: ")
     if view.away is not None:

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         server, dialect = face_of(arguments)
         admin = Endpoint(server.address, _ADMIN_PORT)
         if arguments.admin is not None:
-            admin = parse_endpoint(arguments.admin, default_port=_ADMIN_PORT)
+            admin = parse_endpoint(arguments.admin, default_port=_ADMIN_PORT, name="--admin")
         plan = plan_of(
             arguments,
             hosts_named(arguments),

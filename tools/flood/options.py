@@ -17,7 +17,15 @@ from tools.flood.zone_names import names_by_nsec, names_by_transfer, names_in_fi
 from tools.load import Dialect, Plan
 from tools.load.names import read_names
 
-__all__ = ["add_load", "add_reports", "check_reports", "hosts_named", "plan_of", "write_reports"]
+__all__ = [
+    "add_load",
+    "add_reports",
+    "check_reports",
+    "hosts_named",
+    "names_hosts",
+    "plan_of",
+    "write_reports",
+]
 
 _MOST_SECONDS = 3_600.0
 _MOST_REQUESTS = 20_000_000
@@ -54,6 +62,12 @@ def add_reports(parser: argparse.ArgumentParser) -> None:
         help="also .txt, .json, .html, .svg or .png; repeat for more",
     )
     add("--quiet", action="store_true", help="no progress on stderr")
+
+
+def names_hosts(arguments: argparse.Namespace) -> bool:
+    """Whether an option says where hosts are to be taken from, though there may be none."""
+    given = (arguments.hosts, arguments.zone_file, arguments.axfr, arguments.nsec_walk)
+    return any(one is not None for one in given)
 
 
 def hosts_named(arguments: argparse.Namespace) -> tuple[bytes, ...]:

@@ -31,4 +31,7 @@ def face_of(arguments: argparse.Namespace) -> tuple[Endpoint, Dialect]:
         ConfigError, LoadError: they are none.
     """
     dialect: Dialect = Pdb() if arguments.dns is None else Dns(arguments.dns)
-    return parse_endpoint(arguments.server, default_port=dialect.default_port), dialect
+    return (
+        parse_endpoint(arguments.server, default_port=dialect.default_port, name="--server"),
+        dialect,
+    )

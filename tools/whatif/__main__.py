@@ -14,7 +14,15 @@ from fastvhost.errors import ConfigError
 from fastvhost.model import VerdictKind
 from tools.dnslab import LabError, read_script
 from tools.flood.errors import FloodError
-from tools.flood.options import add_load, add_reports, check_reports, hosts_named, plan_of, write_reports
+from tools.flood.options import (
+    add_load,
+    add_reports,
+    check_reports,
+    hosts_named,
+    names_hosts,
+    plan_of,
+    write_reports,
+)
 from tools.flood.report import Report
 from tools.flood.running import flood
 from tools.load import LoadError, Pdb, Plan, run_load
@@ -65,7 +73,7 @@ def _play(arguments: argparse.Namespace) -> Report:
     read_script(arguments.script)
     if not 0 <= arguments.ttl <= _MOST_TTL:
         raise FloodError(f"--ttl {arguments.ttl}: 0 to {_MOST_TTL:,}")
-    names = hosts_named(arguments) or made_up_hosts(_HOSTS)
+    names = hosts_named(arguments) if names_hosts(arguments) else made_up_hosts(_HOSTS)
     plan = plan_of(arguments, names, _UNSET, Pdb())
     with tempfile.TemporaryDirectory(prefix="fastvhost-whatif-") as name:
         folder = Path(name)
