@@ -80,11 +80,12 @@ def run_together(
     """
     with ExitStack() as stack:
         lines = [stack.enter_context(_open_line(plan, batched)) for plan in plans]
+        paces = [_pace_of(plan) for plan in plans]
         if begin is not None:
             begin()
         runs = [
-            _OpenLoop(line, plan, progress if plan is plans[0] else None)
-            for line, plan in zip(lines, plans, strict=True)
+            _OpenLoop(line, plan, pace, progress if plan is plans[0] else None)
+            for line, plan, pace in zip(lines, plans, paces, strict=True)
         ]
         wires = [line.wire for line in lines]
         while (sending := [run for run in runs if run.is_sending()]) or any(run.waiting for run in runs):
@@ -121,6 +122,11 @@ def _open_line(plan: Plan, batched: bool | None) -> Iterator[_Line]:
         raise LoadError(f"nothing listens on UDP {plan.server}") from error
     except OSError as error:
         raise LoadError(f"{plan.server}: {error.strerror or error}") from error
+
+
+def _pace_of(plan: Plan) -> Pace:
+    assert plan.rate is not None  # noqa: S101 - what makes a loop open
+    return Pace(plan.rate, poisson=plan.poisson)
 
 
 def _wait_for(wires: Sequence[Wire], seconds: float) -> None:
@@ -232,10 +238,9 @@ class _OpenLoop(_Run):
     this machine cannot reach shows as fewer sent.
     """
 
-    def __init__(self, line: _Line, plan: Plan, progress: Progress | None = None) -> None:
-        assert plan.rate is not None  # noqa: S101 - what makes a loop open
-        self._pace = pace = Pace(plan.rate, poisson=plan.poisson)
+    def __init__(self, line: _Line, plan: Plan, pace: Pace, progress: Progress | None = None) -> None:
         super().__init__(line, plan, progress)
+        self._pace = pace
         if plan.seconds is not None:
             self._most = min(self._most, pace.due(plan.seconds))
 
