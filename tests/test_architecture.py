@@ -41,6 +41,7 @@ CORE = frozenset(
         "cache",
         "changes",
         "coalesce",
+        "giving_way",
         "slow_zones",
         "wildcards",
         "evidence",

@@ -8,14 +8,13 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Batch, Client, PlainBatch
+from fastvhost.faces.batch import BATCH, MAX_DATAGRAM, Batch, PlainBatch
 from fastvhost.faces.compiled import LIBRARY, CompiledBatch
 from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.mmsg_batch import MmsgBatch
-from fastvhost.faces.udp import DatagramLoop, open_batch
+from fastvhost.faces.udp import open_batch
 from fastvhost.host import normalised_address
 from fastvhost.model import VerdictKind
-from fastvhost.retractions import Retractions
 
 FORMS = [PlainBatch, MmsgBatch, CompiledBatch]
 PLACES = 8
@@ -320,25 +319,3 @@ def test_reply_that_is_due_for_a_look_is_repeated_and_left_once(rig: Rig) -> Non
     assert rig.ask(b"....IDa", 5.0) == b"....IDb"
     assert rig.batch.repeated(VerdictKind.HOSTED) == 2  # the one that was left is counted by who looks at it
     assert rig.ask(b"....IDa", 10.0) is None
-
-
-def test_loop_gives_way_before_the_first_request_of_a_turn_and_after_each_eight() -> None:
-    """Among them, so that it goes on in the order in which requests came."""
-    done: list[bytes] = []
-
-    class Courteous(PlainBatch):
-        def give_way(self) -> None:
-            done.append(b"gives way")
-
-    def answer(octets: bytes, client: Client | None, now: float) -> None:
-        assert client is None
-        done.append(octets)
-
-    def batch(sock: socket.socket, id_at: int) -> Batch:
-        return Courteous(sock, id_at, 8)
-
-    with socket.socket(type=socket.SOCK_DGRAM) as sock:
-        loop = DatagramLoop(sock, allow=(), answer=answer, id_at=4, retractions=Retractions(), batch=batch)
-        requests = [b"%d" % number for number in range(10)]
-        loop._look_at([(request, None) for request in requests], 0.0)
-    assert done == [b"gives way", *requests[:8], b"gives way", *requests[8:]]

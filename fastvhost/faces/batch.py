@@ -70,10 +70,6 @@ class Batch(Protocol):
         look. Never raises."""
         ...
 
-    def give_way(self) -> None:
-        """Between two requests of a turn: let go first what is done beside the turns."""
-        ...
-
     def send(self, octets: bytes, client: Client) -> None:
         """Send now or not at all: a full buffer or an unreachable client must hold up nobody else."""
         ...
@@ -124,9 +120,6 @@ class InTurns:
     def stop(self) -> list[Left]:
         """See `Batch`."""
         return []
-
-    def give_way(self) -> None:
-        """See `Batch`."""
 
     def times(self) -> Mapping[VerdictKind, Histogram]:
         """See `Batch`."""

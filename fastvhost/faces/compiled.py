@@ -7,7 +7,6 @@ busy with, known hosts are answered. `CompiledBatch` takes turns in the caller's
 """
 
 import ctypes
-import os
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
@@ -260,10 +259,6 @@ class Repeater(CompiledBatch):
     def repeats(self) -> Sequence[int]:
         """See `Batch`."""
         return () if self._runs else super().repeats()
-
-    def give_way(self) -> None:
-        """See `Batch`. Where both want one core, Linux looks at that in its ticks only, up to 10 ms apart."""
-        os.sched_yield()
 
     def stop(self) -> list[Left]:
         """See `Batch`."""

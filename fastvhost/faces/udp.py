@@ -22,6 +22,7 @@ from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.latency import Latencies
 from fastvhost.faces.mmsg_batch import MmsgBatch
 from fastvhost.faces.reply_table import PLACES, ReplyTable
+from fastvhost.giving_way import giving_way
 from fastvhost.model import Lease, Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 
@@ -33,9 +34,6 @@ Answerer = Callable[[bytes, Client | None, float], bytes | None]
 _MOST_UNREPEATED = 128
 """Datagrams that somebody has to look at, between two looks at the rest of the program: about a
 millisecond of work."""
-
-_GIVES_WAY = 8
-"""Of these, after which whoever repeats replies may go first: a third of a millisecond of work."""
 
 _MOST_TURNS = 8
 
@@ -198,9 +196,7 @@ class DatagramLoop:
     def _look_at(self, requests: Sequence[Left], now: float) -> None:
         """Answer what cannot be repeated."""
         batch, answer = self._batch, self._answer
-        for number, (octets, client) in enumerate(requests):
-            if number % _GIVES_WAY == 0:
-                batch.give_way()
+        for octets, client in giving_way(requests):
             if client is None:
                 answer(octets, None, now)
                 continue

@@ -14,6 +14,7 @@ from typing import NoReturn
 import trio
 
 from fastvhost.config import Endpoint
+from fastvhost.giving_way import giving_way
 from fastvhost.model import ABSENT, Finding, Step, VerdictKind
 from fastvhost.resolve.account import UnderWay
 from fastvhost.resolve.compiled_queries import CompiledQueries, NotCompiledError
@@ -152,7 +153,7 @@ class Scout:
         now = trio.current_time()
         # All at once: the number of a query that has ended may be that of the next.
         ended = [(self._by_number.pop(number), ttl, octets) for number, ttl, octets in self._queries.turn()]
-        for asked, ttl, octets in ended:
+        for asked, ttl, octets in giving_way(ended):
             if ttl == UNUSUAL:
                 self._hand_on(asked)
             else:
