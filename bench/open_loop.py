@@ -114,7 +114,7 @@ def latency(
 
 
 def medians(runs: Sequence[Latency]) -> Latency:
-    """Of runs of one scene and share: medians of latencies and `waited`, all that were sent and lost."""
+    """Of runs of one scene and share: medians, but all that were sent and lost."""
 
     def middle(values: Sequence[float | None]) -> float | None:
         known = [value for value in values if value is not None]
@@ -122,6 +122,8 @@ def medians(runs: Sequence[Latency]) -> Latency:
 
     return replace(
         runs[0],
+        rate=median(run.rate for run in runs),
+        unknown_rate=median(run.unknown_rate for run in runs),
         sent=sum(run.sent for run in runs),
         lost=sum(run.lost for run in runs),
         p50=middle([run.p50 for run in runs]),

@@ -406,6 +406,12 @@ def test_a_pace_counts_what_is_due_before_an_instant(poisson: bool) -> None:
     assert list(pace.instants(IDS - 2, 2, 0.0)) == [pace.at(IDS - 2), pace.at(IDS - 1)]
 
 
+def test_a_pace_in_bursts_has_several_due_at_a_time() -> None:
+    pace = Pace(1_000.0, burst=5)
+    assert [pace.at(number) for number in (0, 4, 5, 9)] == [0.0, 0.0, 0.005, 0.005]
+    assert [pace.due(elapsed) for elapsed in (0.0, 1e-9, 0.005, 0.0051)] == [0, 5, 5, 10]
+
+
 def test_a_pace_that_is_even_or_poisson_has_such_gaps() -> None:
     even, poisson = Pace(1_000.0), Pace(1_000.0, poisson=True)
     assert (even.due(10.0), even.at(10_000)) == (10_000, 10.0)

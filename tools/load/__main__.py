@@ -5,7 +5,6 @@ import gc
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from fastvhost.errors import ConfigError
 from tools.load.errors import LoadError
 from tools.load.face import add_face, face_of
 from tools.load.names import read_names
-from tools.load.plan import Plan
+from tools.load.plan import MAX_BURST, Plan
 from tools.load.run import run_load, run_together
 from tools.one_line_parser import OneLineParser
 
@@ -21,6 +20,7 @@ __all__ = ["main"]
 
 _NOTHING_ANSWERED = 1
 _SECONDS = 5.0
+_BURST_SECONDS = 0.5e-3
 
 _EPILOG = """\
 examples:
@@ -79,8 +79,16 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
     if plan.rate is None:
         raise LoadError("--flood is beside an open loop: --rate")
     lasts = min(inf if seconds is None else seconds, inf if plan.count is None else plan.count / plan.rate)
-    flood = replace(
-        plan, names=(), unknown_share=1.0, rate=arguments.flood, seconds=lasts, count=None, rehearse=False
+    flood = Plan(
+        server=server,
+        dialect=dialect,
+        unknown_share=1.0,
+        under=arguments.under,
+        rate=arguments.flood,
+        # Two thousand bursts a second: one by one they would keep the generator from the hits.
+        burst=max(1, min(round(arguments.flood * _BURST_SECONDS), MAX_BURST)),
+        seconds=lasts,
+        timeout=arguments.timeout,
     )
     return [plan, flood]
 

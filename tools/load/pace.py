@@ -17,16 +17,17 @@ class Pace:
         rate: requests a second, over 0.
         poisson: let the gaps between requests be exponential, as those of independent callers are. They
             are the same in every run, and a round takes as long as that of an even pace.
+        burst: without `poisson`, so many requests are due at a time.
     """
 
-    def __init__(self, rate: float, *, poisson: bool = False) -> None:
+    def __init__(self, rate: float, *, poisson: bool = False, burst: int = 1) -> None:
         self._round = IDS / rate
         if poisson:
             chance = random.Random(0)
             ends = list(accumulate(chance.expovariate(1.0) for _ in range(IDS)))
             self._instants = array("d", (0.0, *(self._round * end / ends[-1] for end in ends[:-1])))
         else:
-            self._instants = array("d", (number / rate for number in range(IDS)))
+            self._instants = array("d", ((number - number % burst) / rate for number in range(IDS)))
 
     def due(self, elapsed: float) -> int:
         """How many requests are due before `elapsed`, which is at least 0."""

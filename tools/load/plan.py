@@ -9,13 +9,15 @@ from tools.load.dialect import Dialect
 from tools.load.errors import LoadError
 from tools.load.pdb import Pdb
 
-__all__ = ["MAX_NAMES", "MAX_WINDOW", "Plan"]
+__all__ = ["MAX_BURST", "MAX_NAMES", "MAX_WINDOW", "Plan"]
 
 MAX_NAMES = 1_048_576
 """Names of one plan; some 250 octets each once prebuilt."""
 
 MAX_WINDOW = 4_096
 """Far below the 65,536 ids, so that an id comes round long after its last use."""
+
+MAX_BURST = 64
 
 _MAX_UNDER = 200
 """Octets of `under`, which leave room for the random label."""
@@ -53,6 +55,8 @@ class Plan:
     """Open loop: requests a second, sent when due whatever comes back; `window` is then unused."""
     poisson: bool = False
     """Open loop: requests are due as independent callers come, not evenly."""
+    burst: int = 1
+    """Open loop that is not `poisson`: so many requests are due at a time, 1 to 64."""
     seconds: float | None = 5.0
     """How long requests are sent."""
     count: int | None = None
@@ -77,6 +81,7 @@ class Plan:
             (isinstance(under, DomainName) and len(self.under) <= _MAX_UNDER, f"{self.under!r}: no domain"),
             (1 <= self.window <= MAX_WINDOW, f"the window is from 1 to {MAX_WINDOW:,}"),
             (self.rate is None or 0 < self.rate <= _MAX_RATE, f"the rate is over 0, at most {_MAX_RATE:,}"),
+            (1 <= self.burst <= MAX_BURST, f"a burst is from 1 to {MAX_BURST}"),
             (self.seconds is not None or self.count is not None, "neither seconds nor a count to end by"),
             (self.seconds is None or 0 < self.seconds <= _DAY, f"seconds are over 0, at most {_DAY:,}"),
             (self.count is None or self.count > 0, "the count is over 0"),

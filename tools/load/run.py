@@ -126,7 +126,7 @@ def _open_line(plan: Plan, batched: bool | None) -> Iterator[_Line]:
 
 def _pace_of(plan: Plan) -> Pace:
     assert plan.rate is not None  # noqa: S101 - what makes a loop open
-    return Pace(plan.rate, poisson=plan.poisson)
+    return Pace(plan.rate, poisson=plan.poisson, burst=plan.burst)
 
 
 def _wait_for(wires: Sequence[Wire], seconds: float) -> None:
