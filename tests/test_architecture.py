@@ -41,6 +41,7 @@ CORE = frozenset(
         "cache",
         "changes",
         "coalesce",
+        "compiled_library",
         "giving_way",
         "slow_zones",
         "wildcards",

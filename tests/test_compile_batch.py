@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fastvhost.compiled_library import NotCompiledError
 from fastvhost.faces import compiled, udp
-from fastvhost.faces.compiled import CompiledBatch, NotCompiledError, Repeater
+from fastvhost.faces.compiled import CompiledBatch, Repeater
 from fastvhost.faces.mmsg_batch import MmsgBatch
 from tools.compile_batch import compile_batch
 

@@ -16,9 +16,10 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from fastvhost.compiled_library import NotCompiledError
 from fastvhost.config import Endpoint
 from fastvhost.resolve import compiled_queries
-from fastvhost.resolve.compiled_queries import CompiledQueries, NotCompiledError
+from fastvhost.resolve.compiled_queries import CompiledQueries
 from fastvhost.resolve.queries import BATCH, UNUSUAL, Came, PlainQueries, Queries
 from fastvhost.resolve.reply import RrType
 from fastvhost.resolve.scout import open_queries

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import ClassVar
 
+from fastvhost.compiled_library import load_library
 from fastvhost.faces.batch import BATCH, Client, DatagramCounters, InTurns, Left
 from fastvhost.faces.entries import Repeated
 from fastvhost.faces.latency import BOUNDS, Histogram
@@ -23,7 +24,7 @@ from fastvhost.faces.mmsg_batch import address_octets
 from fastvhost.host import Address
 from fastvhost.model import VerdictKind
 
-__all__ = ["LIBRARY", "CompiledBatch", "NotCompiledError", "Repeater"]
+__all__ = ["LIBRARY", "CompiledBatch", "Repeater"]
 
 LIBRARY = Path(__file__).with_name("libbatch.so")
 
@@ -34,10 +35,6 @@ _REQUEST = 1024
 _KINDS = 8
 _REQUESTS = range(0, BATCH * _REQUEST, _REQUEST)
 _NAMES = range(0, BATCH * ADDRESS, ADDRESS)
-
-
-class NotCompiledError(Exception):
-    """There is no compiled form here that fits."""
 
 
 class _Counters(ctypes.Structure):
@@ -90,20 +87,6 @@ _SIGNATURES = {
 }
 
 
-def _library() -> ctypes.PyDLL:
-    try:
-        # PyDLL keeps the interpreter's lock: no call here waits, and to give it away may cost 5 ms.
-        library = ctypes.PyDLL(str(LIBRARY))
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError) as error:
-        raise NotCompiledError(str(error)) from error
-    if library.batch_abi() != _ABI:
-        raise NotCompiledError(f"{LIBRARY} is of another version: compile it again")
-    return library
-
-
 class CompiledBatch(InTurns):
     """See `fastvhost.faces.batch.Batch`.
 
@@ -114,7 +97,7 @@ class CompiledBatch(InTurns):
     form: ClassVar = "compiled"
 
     def __init__(self, sock: socket.socket, id_at: int, places: int) -> None:
-        self._library = _library()
+        self._library = load_library(LIBRARY, _SIGNATURES, version="batch_abi", wanted=_ABI)
         seeds = secrets.randbits(64), secrets.randbits(64)
         self._batch: int | None = self._library.batch_open(sock.fileno(), id_at, places, *seeds)
         if not self._batch:

@@ -13,11 +13,12 @@ from typing import NoReturn
 
 import trio
 
+from fastvhost.compiled_library import NotCompiledError
 from fastvhost.config import Endpoint, Network
 from fastvhost.errors import ListenError
 from fastvhost.faces.allowed import is_allowed
 from fastvhost.faces.batch import Batch, Client, Left, PlainBatch
-from fastvhost.faces.compiled import NotCompiledError, Repeater
+from fastvhost.faces.compiled import Repeater
 from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.latency import Latencies
 from fastvhost.faces.mmsg_batch import MmsgBatch

@@ -11,11 +11,12 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
+from fastvhost.compiled_library import load_library
 from fastvhost.config import Endpoint
 from fastvhost.resolve.exchange import Sent
 from fastvhost.resolve.queries import BATCH, UNUSUAL, Came
 
-__all__ = ["LIBRARY", "CompiledQueries", "NotCompiledError", "nxdomain_ttl"]
+__all__ = ["LIBRARY", "CompiledQueries", "nxdomain_ttl"]
 
 LIBRARY = Path(__file__).with_name("libqueries.so")
 
@@ -29,10 +30,6 @@ _FAMILY = Struct("=H")
 _PORT = Struct("!H")
 _FLOW_OCTETS = 4
 _SCOPE = Struct("=I")
-
-
-class NotCompiledError(Exception):
-    """There is no compiled form here that fits."""
 
 
 class _Head(ctypes.Structure):
@@ -61,17 +58,7 @@ _SIGNATURES = {
 
 
 def _library() -> ctypes.PyDLL:
-    try:
-        # PyDLL keeps the interpreter's lock: no call here waits, and to give it away may cost 5 ms.
-        library = ctypes.PyDLL(str(LIBRARY))
-        for name, (result, arguments) in _SIGNATURES.items():
-            function = getattr(library, name)
-            function.restype, function.argtypes = result, arguments
-    except (OSError, AttributeError) as error:
-        raise NotCompiledError(str(error)) from error
-    if library.queries_abi() != _ABI:
-        raise NotCompiledError(f"{LIBRARY} is of another version: compile it again")
-    return library
+    return load_library(LIBRARY, _SIGNATURES, version="queries_abi", wanted=_ABI)
 
 
 class CompiledQueries:

@@ -13,11 +13,12 @@ from typing import NoReturn
 
 import trio
 
+from fastvhost.compiled_library import NotCompiledError
 from fastvhost.config import Endpoint
 from fastvhost.giving_way import giving_way
 from fastvhost.model import ABSENT, Finding, Step, VerdictKind
 from fastvhost.resolve.account import UnderWay
-from fastvhost.resolve.compiled_queries import CompiledQueries, NotCompiledError
+from fastvhost.resolve.compiled_queries import CompiledQueries
 from fastvhost.resolve.queries import UNUSUAL, PlainQueries, Queries
 from fastvhost.resolve.walker import Walker
 from fastvhost.slow_zones import SLOW_SECONDS
