@@ -51,14 +51,18 @@ def free_port() -> int:
             return port
 
 
-def config_on(lab: Lab, **sections: Any) -> Config:
-    """Defaults, but the lab as the only DNS server and a PDB face on a free port.
+_PATIENCE = 3.0
 
-    A section given as a mapping changes single keys of its default.
+
+def config_on(lab: Lab, **sections: Any) -> Config:
+    """Defaults, but the lab as the only DNS server, a PDB face on a free port, and seconds until PENDING: the
+    machine may be slow.
+
+    A section given as a mapping changes single keys of these.
     """
     config = Config(
         own=OWN,
-        listen=Listen(pdb=free_endpoint(), dns=None, admin=None),
+        listen=Listen(pdb=free_endpoint(), dns=None, admin=None, answer_within=_PATIENCE),
         dns=Dns(servers=(Endpoint(*lab.address),)),
         cache=Cache(),
         limits=Limits(),

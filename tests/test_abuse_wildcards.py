@@ -93,7 +93,8 @@ async def test_flood_of_names_below_a_wildcard_is_one_entry_and_costs_others_not
 
 
 async def test_name_below_a_wildcard_with_records_of_its_own_is_what_they_say_once_they_were_read() -> None:
-    async with open_lab([ZONE, WILD]) as lab, open_service(config_on(lab)) as service:
+    listen = {"answer_within": 0.04}
+    async with open_lab([ZONE, WILD]) as lab, open_service(config_on(lab, listen=listen)) as service:
         assert service.pdb_endpoint is not None
         for label in "abc":
             await service.lookup(f"{label}.wild.test")

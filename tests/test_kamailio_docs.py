@@ -71,7 +71,7 @@ def placed(text: str, port: int, folder: Path) -> str:
 
 
 def config_at(lab: Lab, port: int, **sections: Mapping[str, object]) -> Config:
-    return config_on(lab, listen={"pdb": Endpoint("127.0.0.1", port)}, **sections)
+    return config_on(lab, listen={"pdb": Endpoint("127.0.0.1", port), "answer_within": 0.04}, **sections)
 
 
 async def statuses(kamailio: Kamailio, hosts: Iterable[str]) -> dict[str, int]:

@@ -119,7 +119,7 @@ async def test_client_that_is_not_allowed_gets_no_reply_and_is_counted() -> None
 async def test_slow_dns_gives_pending_in_time_and_the_retransmission_the_verdict() -> None:
     async with open_lab([ZONE]) as lab:
         lab.faults = [Fault(name="hosted.example", delay=0.4)]
-        async with open_service(config_on(lab)) as service:
+        async with open_service(config_on(lab, listen={"answer_within": 0.04})) as service:
             with PdbClient(pdb_of(service)) as client:
                 asked = trio.current_time()
                 assert await client.ask("hosted.example") is VerdictKind.PENDING
@@ -133,7 +133,7 @@ async def test_slow_dns_gives_pending_in_time_and_the_retransmission_the_verdict
 async def test_verdict_that_lands_after_pending_is_not_sent_again() -> None:
     async with open_lab([ZONE]) as lab:
         lab.faults = [Fault(name="hosted.example", delay=0.2)]
-        async with open_service(config_on(lab)) as service:
+        async with open_service(config_on(lab, listen={"answer_within": 0.04})) as service:
             with PdbClient(pdb_of(service)) as client:
                 assert await client.ask("hosted.example") is VerdictKind.PENDING
                 await until(lambda: service.counters()["lookup.under_way"] == 0)

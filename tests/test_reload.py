@@ -133,7 +133,7 @@ async def test_other_address_is_answered_at_once_and_what_the_old_one_owes_is_pa
 
 
 async def test_old_address_is_free_once_nothing_is_owed_there() -> None:
-    async with running() as (_, service, config):
+    async with running(listen={"answer_within": 0.1}) as (_, service, config):
         before = service.pdb_endpoint
         assert before is not None
         service.reload(changed(config, listen={"pdb": free_endpoint("127.0.0.2")}))
@@ -384,7 +384,7 @@ async def test_other_prefixes_are_other_sources_among_those_who_ask_most() -> No
 
 
 async def test_admin_face_moves_and_shows_the_limits_in_force() -> None:
-    async with running(listen={"admin": free_endpoint()}) as (_, service, config):
+    async with running(listen={"admin": free_endpoint(), "answer_within": 0.1}) as (_, service, config):
         before = service.admin_endpoint
         assert before is not None
         service.reload(
