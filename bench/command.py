@@ -43,14 +43,14 @@ def reported(command: str, output: Path, *failures: type[Exception]) -> Iterator
         failures: what else may go wrong, beside what may with every benchmark.
 
     Raises:
-        SystemExit: a part did not come up: status 2, and one line on stderr.
+        SystemExit: a part did not come up, or it cannot be written: status 2, and one line on stderr.
     """
     report = circumstances(command)
     expected: tuple[type[Exception], ...] = (BenchError, LoadError, OSError, SubprocessError, *failures)
     try:
         yield report
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(report, indent=1) + "\n")
     except expected as error:
         print(f"{command.split()[2]}: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1) + "\n")

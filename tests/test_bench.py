@@ -121,6 +121,17 @@ def test_part_that_does_not_come_up_is_one_line_and_exit_2(
     assert not output.exists()
 
 
+def test_report_that_cannot_be_written_is_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "file" / "load.json"
+    output.parent.write_text("no directory")
+    with pytest.raises(SystemExit) as ended, reported("python -m bench.load", output):
+        pass
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_tables_go_between_the_marks_of_the_readme() -> None:
     written = with_tables(README, "new")
     assert "old" not in written
