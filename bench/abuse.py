@@ -6,28 +6,23 @@ Exit status: 0; 1 when a verdict was wrong or a cap passed; 2 when a part did no
 """
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import trio
 
 from bench.abuse_attacks import ATTACKS, Attack
 from bench.abuse_rig import PEERS, RESOLVERS, Measured, Resolver, measure
 from bench.abuse_unbound import has_unbound
+from bench.command import parse, parser_of, reported
 from bench.fan_out import cost_rows
-from bench.machine import circumstances
-from bench.processes import BenchError
 from bench.scan import scan_rows
 from bench.sources import source_rows
 from fastvhost.resolve.account import MAX_OCTETS, MAX_QUERIES
 
 __all__ = ["holds", "main", "table"]
 
-_RESULTS = Path(__file__).with_name("results") / "abuse.json"
 _SPOOFED = 200_000
 _SCANNED = (0, 10)
 _HEADINGS = (
@@ -37,23 +32,18 @@ _HEADINGS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; one table on stdout, JSON in a file."""
-    arguments = _parser().parse_args(argv)
-    report = circumstances(f"python -m bench.abuse --seconds {arguments.seconds:g}")
+    arguments = parse(_parser(), argv)
     rows = []
-    try:
+    command = f"python -m bench.abuse --seconds {arguments.seconds:g}"
+    with reported(command, arguments.output) as report:
         for attack, resolver in _runs(arguments.only):
             rows.append(measure(attack, resolver, arguments.seconds))
             print(f"{resolver}: {attack.name}", file=sys.stderr)
-    except (BenchError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.abuse: {error}", file=sys.stderr)
-        return 2
-    report["runs"] = [asdict(row) | {"holds": row.holds} for row in rows]
-    print(table(rows))
-    if arguments.only is None:
-        report["parts"] = parts = _parts()
-        print(*parts, sep="\n")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+        report["runs"] = [asdict(row) | {"holds": row.holds} for row in rows]
+        print(table(rows))
+        if arguments.only is None:
+            report["parts"] = parts = _parts()
+            print(*parts, sep="\n")
     print(f"\nevery figure: {arguments.output}")
     return 0 if holds(rows) else 1
 
@@ -123,11 +113,10 @@ def _parts() -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.abuse", description=__doc__.partition("\n")[0])
+    parser = parser_of("abuse", __doc__)
     add = parser.add_argument
     add("--seconds", type=float, default=4.0, help="of the good caller in each run (default: %(default)s)")
     add("--only", choices=[attack.name for attack in ATTACKS], metavar="ATTACK", help="run this one alone")
-    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

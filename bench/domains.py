@@ -6,7 +6,6 @@ The store is a SQLite file as `Store.put` would have left it, filled in bulk; no
 """
 
 import argparse
-import json
 import os
 import sqlite3
 import subprocess
@@ -20,17 +19,15 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-from bench.machine import circumstances
+from bench.command import parse, parser_of, reported
 from bench.processes import BenchError, Server, running, server_and_other_core
 from fastvhost.config import Endpoint, Housekeeping
 from fastvhost.domains.housekeeping import first_check, longest_wait
 from fastvhost.domains.record import DomainRecord, DomainState
 from fastvhost.domains.store import Store
-from tools.load import LoadError, Plan, run_load
+from tools.load import Plan, run_load
 
 __all__ = ["main"]
-
-_RESULTS = Path(__file__).with_name("results") / "domains.json"
 
 _ASKED = 30_000
 """Names of the load, each of them asked once before."""
@@ -68,19 +65,13 @@ store = "{url}"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
-    arguments = _parser().parse_args(argv)
-    report = circumstances(f"python -m bench.domains --domains {arguments.domains:_}")
-    try:
+    arguments = parse(_parser(), argv)
+    command = f"python -m bench.domains --domains {arguments.domains:_}"
+    with reported(command, arguments.output) as report:
         with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as directory:
             figures = _measure(Path(directory), arguments.domains, arguments.runs, arguments.seconds)
-    except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.domains: {error}", file=sys.stderr)
-        return 2
-    report["figures"] = figures
-    report["goals"] = _GOALS
-    print("\n".join(_line(name, figure) for name, figure in figures.items()))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+        report.update(figures=figures, goals=_GOALS)
+        print("\n".join(_line(name, figure) for name, figure in figures.items()))
     print(f"\nall of it: {arguments.output}")
     return 0
 
@@ -266,12 +257,11 @@ def _line(name: str, figure: float) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.domains", description=__doc__.partition("\n")[0])
+    parser = parser_of("domains", __doc__)
     add = parser.add_argument
     add("--domains", type=int, default=1_000_000, metavar="N", help="known ones (default: %(default)s)")
     add("--runs", type=int, default=5, help="of load (default: %(default)s)")
     add("--seconds", type=float, default=2.5, help="of one run of load (default: %(default)s)")
-    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

@@ -7,27 +7,19 @@ takes the server to 90 % of what it can do: beyond all that it can do, every que
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
+from bench.command import parse, parser_of, reported
 from bench.generator import Load
-from bench.machine import circumstances
-from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, medians
-from bench.processes import BenchError
+from bench.open_loop import SHARES, Latency, capacity, latency, print_medians
 from bench.rig import Rig
-from tools.load import LoadError
-from tools.table import plain
 
 __all__ = ["main"]
-
-_RESULTS = Path(__file__).with_name("results") / "latency.json"
 
 _STEADY_FLOOD = 5_000.0
 """Unknown hosts a second: five times what `limits.upstream_qps` lets through."""
@@ -40,23 +32,11 @@ _FLOOD_WINDOW = 64
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
-    arguments = _parser().parse_args(argv)
-    report = circumstances(f"python -m bench.latency --runs {arguments.runs} --seconds {arguments.seconds:g}")
-    try:
+    arguments = parse(_parser(), argv)
+    command = f"python -m bench.latency --runs {arguments.runs} --seconds {arguments.seconds:g}"
+    with reported(command, arguments.output) as report:
         most, runs = _measure(arguments.runs, arguments.seconds)
-    except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.latency: {error}", file=sys.stderr)
-        return 2
-    scenes = dict.fromkeys((run.share, run.scene) for run in runs)
-    middle = [medians([run for run in runs if (run.share, run.scene) == scene]) for scene in sorted(scenes)]
-    report |= {
-        "capacity": most,
-        "medians": [asdict(one) for one in middle],
-        "runs": [asdict(r) for r in runs],
-    }
-    print(plain([HEADINGS, *(one.row() for one in middle)]))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+        report.update(capacity=most, **print_medians(runs))
     print(f"\nevery run: {arguments.output}")
     return 0
 
@@ -99,11 +79,10 @@ def _measure(turns: int, seconds: float) -> tuple[dict[str, float], list[Latency
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__.partition("\n")[0])
+    parser = parser_of("latency", __doc__)
     add = parser.add_argument
     add("--runs", type=int, default=3, help="of each scene (default: %(default)s)")
     add("--seconds", type=float, default=1.5, help="of one run (default: %(default)s)")
-    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

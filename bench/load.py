@@ -6,8 +6,6 @@ The cases take turns, so that a slower minute of the machine slows them all.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,16 +15,13 @@ from pathlib import Path
 from statistics import median
 
 from bench.cases import CASES, Case, Run, open_cases
-from bench.machine import circumstances
+from bench.command import parse, parser_of, reported
 from bench.peers import peer_versions
-from bench.processes import BenchError
 from bench.rig import Rig
-from tools.load import LoadError
 from tools.table import plain
 
 __all__ = ["HEADINGS", "Summary", "main", "row"]
 
-_RESULTS = Path(__file__).with_name("results") / "load.json"
 _LIMIT = "limit"
 
 Summary = dict[str, object]
@@ -48,23 +43,17 @@ HEADINGS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
-    arguments = _parser().parse_args(argv)
+    arguments = parse(_parser(), argv)
     only = "".join(f" --only {name}" for name in arguments.only or ())
     command = f"python -m bench.load --runs {arguments.runs} --seconds {arguments.seconds:g}{only}"
-    report = circumstances(command)
-    try:
+    with reported(command, arguments.output) as report:
         measured, absent = _measure(
             arguments.runs, arguments.seconds, peers=not arguments.no_peers, only=arguments.only or CASES
         )
-    except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.load: {error}", file=sys.stderr)
-        return 2
-    echoes = next((runs for case, runs in measured if case.name == _LIMIT), None)
-    summaries = [_summary(case, runs, echoes) for case, runs in measured]
-    report |= {"peers": peer_versions(), "not_measured": absent, "cases": summaries}
-    print(plain([HEADINGS, *map(row, summaries)]))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+        echoes = next((runs for case, runs in measured if case.name == _LIMIT), None)
+        summaries = [_summary(case, runs, echoes) for case, runs in measured]
+        report.update(peers=peer_versions(), not_measured=absent, cases=summaries)
+        print(plain([HEADINGS, *map(row, summaries)]))
     if absent:
         print(f"\nnot installed, not measured: {', '.join(absent)}")
     print(f"\nevery run: {arguments.output}")
@@ -128,13 +117,12 @@ def _summary(case: Case, runs: Sequence[Run], echoes: Sequence[Run] | None) -> S
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__.partition("\n")[0])
+    parser = parser_of("load", __doc__)
     add = parser.add_argument
     add("--runs", type=int, default=5, help="of each case (default: %(default)s)")
     add("--seconds", type=float, default=1.0, help="of one run (default: %(default)s)")
     add("--no-peers", action="store_true", help="measure no other servers")
     add("--only", action="append", choices=CASES, help="these cases only; may be given several times")
-    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

@@ -7,28 +7,22 @@ new hosts are asked for each second, so that verdicts are made and dropped all a
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from bench.command import Report, parse, parser_of, reported
 from bench.generator import Load, generate
-from bench.machine import circumstances
-from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, medians
-from bench.processes import BenchError, Server
+from bench.open_loop import capacity, latencies, print_medians
+from bench.processes import BenchError
 from bench.rig import Rig
-from tools.load import LoadError
-from tools.table import plain
 
 __all__ = ["main"]
 
-_RESULTS = Path(__file__).with_name("results") / "million.json"
 _GOAL_MB = 350
 _MB = 1e6
 _NEW_HOSTS_PER_SECOND = 1_000.0
@@ -44,27 +38,24 @@ _SLOWEST = 1_000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
-    arguments = _parser().parse_args(argv)
+    arguments = parse(_parser(), argv)
     command = f"python -m bench.million --entries {arguments.entries} --runs {arguments.runs}"
-    report = circumstances(f"{command} --seconds {arguments.seconds:g}")
-    try:
-        report |= _measure(arguments.entries, arguments.runs, arguments.seconds)
-    except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.million: {error}", file=sys.stderr)
-        return 2
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    with reported(f"{command} --seconds {arguments.seconds:g}", arguments.output) as report:
+        report.update(_measure(arguments.entries, arguments.runs, arguments.seconds))
     print(f"\nevery run: {arguments.output}")
     return 0
 
 
-def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
+def _measure(entries: int, turns: int, seconds: float) -> Report:
     with tempfile.TemporaryDirectory(prefix="fastvhost-bench-") as directory, ExitStack() as stack:
         rig = Rig(stack, Path(directory))
         daemon = rig.start_daemon(rig.config("million", given=True, upstream=rig.start_nobody()))
         hits = Load(port=daemon.port, hosts=rig.hosts)
         most = capacity(hits, rig, seconds)
-        few = _latencies(hits, daemon, rig, turns, seconds, most, "few entries")
+        measure = partial(
+            latencies, hits, daemon, rig, seconds, turns=turns, most=most, unknown_rate=_NEW_HOSTS_PER_SECOND
+        )
+        few = measure(scene="few entries")
         before = daemon.resident_octets()
         started = time.perf_counter()
         fill = Load(port=daemon.port, unknown_share=1.0, window=_WINDOW, count=entries)
@@ -76,7 +67,7 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
         if decided < _MOST_OF_THEM * entries:
             raise BenchError(f"of {entries:,} new hosts the verdicts are {verdicts}")
         after = daemon.resident_octets()
-        many = _latencies(hits, daemon, rig, turns, seconds, most, f"{decided:,} entries")
+        many = measure(scene=f"{decided:,} entries")
         figures = {
             "entries": decided,
             "resident_mb_before": before / _MB,
@@ -86,48 +77,18 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
             "fill_seconds": took,
             "walks_per_second": decided / took,
         }
-    runs = [*few, *many]
-    middle = [
-        medians([run for run in runs if (run.scene, run.share) == scene])
-        for scene in dict.fromkeys((run.scene, run.share) for run in runs)
-    ]
-    print(plain([HEADINGS, *(one.row() for one in middle)]))
+    latency = print_medians([*few, *many])
     print(f"\nresident: {after / _MB:,.0f} MB, goal: {_GOAL_MB} for a million; before: {before / _MB:,.0f}")
     print(f"an entry: {figures['octets_an_entry']:,.0f} octets; {decided / took:,.0f} walks/s")
-    return {
-        "capacity": most,
-        "memory": figures,
-        "medians": [asdict(one) for one in middle],
-        "runs": [asdict(run) for run in runs],
-    }
-
-
-def _latencies(
-    hits: Load, daemon: Server, rig: Rig, turns: int, seconds: float, most: float, scene: str
-) -> list[Latency]:
-    return [
-        latency(
-            hits,
-            daemon,
-            rig,
-            seconds,
-            scene=scene,
-            share=share,
-            rate=share * most,
-            unknown_rate=_NEW_HOSTS_PER_SECOND,
-        )
-        for _ in range(turns)
-        for share in SHARES
-    ]
+    return {"capacity": most, "memory": figures, **latency}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.million", description=__doc__.partition("\n")[0])
+    parser = parser_of("million", __doc__)
     add = parser.add_argument
     add("--entries", type=int, default=1_000_000, metavar="N", help="hosts (default: %(default)s)")
     add("--runs", type=int, default=3, help="of each rate (default: %(default)s)")
     add("--seconds", type=float, default=1.5, help="of one run (default: %(default)s)")
-    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

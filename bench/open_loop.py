@@ -1,15 +1,16 @@
 """Latencies of hits in an open loop, at a share of what the server can do, beside unknown hosts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
 from bench.generator import Load, generate
 from bench.processes import Server
 from bench.rig import Rig
+from tools.table import plain
 
-__all__ = ["HEADINGS", "SHARES", "Latency", "capacity", "latency", "medians"]
+__all__ = ["HEADINGS", "SHARES", "Latency", "capacity", "latencies", "latency", "medians", "print_medians"]
 
 SHARES = (0.1, 0.5, 0.8)
 """Of capacity."""
@@ -113,6 +114,27 @@ def latency(
     )
 
 
+def latencies(
+    hits: Load,
+    server: Server,
+    rig: Rig,
+    seconds: float,
+    *,
+    turns: int,
+    scene: str,
+    most: float,
+    unknown_rate: float,
+) -> list[Latency]:
+    """In each turn a run at each share of `most`, which is the capacity."""
+    return [
+        latency(
+            hits, server, rig, seconds, scene=scene, share=share, rate=share * most, unknown_rate=unknown_rate
+        )
+        for _ in range(turns)
+        for share in SHARES
+    ]
+
+
 def medians(runs: Sequence[Latency]) -> Latency:
     """Of runs of one scene and share: medians, but all that were sent and lost."""
 
@@ -132,3 +154,13 @@ def medians(runs: Sequence[Latency]) -> Latency:
         highest=middle([run.highest for run in runs]),
         waited=median(run.waited for run in runs),
     )
+
+
+def print_medians(runs: Sequence[Latency]) -> dict[str, object]:
+    """Of each scene and share, as a table in the order of the runs. Returns both, for a report."""
+    scenes: dict[tuple[str, float], list[Latency]] = {}
+    for run in runs:
+        scenes.setdefault((run.scene, run.share), []).append(run)
+    middle = [medians(of_one) for of_one in scenes.values()]
+    print(plain([HEADINGS, *(one.row() for one in middle)]))
+    return {"medians": [asdict(one) for one in middle], "runs": [asdict(run) for run in runs]}

@@ -7,7 +7,6 @@ namespace of its own, with its own resolv.conf; that takes root, or a system tha
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -16,10 +15,8 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 
-from bench.machine import circumstances
-from bench.processes import BenchError
+from bench.command import parse, parser_of, reported
 from bench.proxies_plot import draw
 from bench.proxies_rig import CHILDREN, PROXIES, RATE, SCENES, Measured, measure
 from tests.kamailio_server import KamailioError
@@ -27,20 +24,17 @@ from tests.sipp import SippError
 
 __all__ = ["main"]
 
-_RESULTS = Path(__file__).with_name("results") / "proxies.json"
-
 _INSIDE = "FASTVHOST_BENCH_NAMESPACE"
 """Set in the environment of the process that is in the namespaces."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON and a plot in files. Exit 2 and a line where a part does not start."""
-    arguments = _parser().parse_args(argv)
+    arguments = parse(_parser(), argv)
     if _INSIDE not in os.environ:
         return _in_namespaces(sys.argv[1:] if argv is None else list(argv))
     command = f"python -m bench.proxies --runs {arguments.runs} --seconds {arguments.seconds}"
-    report = circumstances(command)
-    try:
+    with reported(command, arguments.output, KamailioError, SippError) as report:
         _set_up_namespaces()
         measured = [
             measure(scene, proxy, arguments.seconds, turn)
@@ -48,14 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             for scene in SCENES
             for proxy in PROXIES
         ]
-    except (BenchError, KamailioError, SippError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.proxies: {error}", file=sys.stderr)
-        return 2
-    report |= {"kamailio": _kamailio_version(), "children": CHILDREN, "calls_per_second": RATE}
-    report["runs"] = [asdict(run) for run in measured]
-    print(_table(measured))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+        report.update(kamailio=_kamailio_version(), children=CHILDREN, calls_per_second=RATE)
+        report["runs"] = [asdict(run) for run in measured]
+        print(_table(measured))
     draw(measured, arguments.output.with_suffix(".svg"))
     print(f"\nevery run: {arguments.output}; plot: {arguments.output.with_suffix('.svg')}")
     return 0
@@ -115,10 +104,9 @@ def _milliseconds(value: int | None) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.proxies", description=__doc__.partition("\n")[0])
+    parser = parser_of("proxies", __doc__)
     parser.add_argument("--runs", type=int, default=3, help="of each (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=10, help="of calls in a run (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

@@ -7,7 +7,6 @@ byte code is there, as where pip has installed the program.
 """
 
 import argparse
-import json
 import os
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 
-from bench.machine import circumstances
+from bench.command import parse, parser_of, reported
 from bench.processes import BenchError, free_port, on_core
 from bench.rig import Rig
 from fastvhost.faces.pdb_codec import read_reply, write_request
@@ -28,7 +27,6 @@ from tools.table import plain
 
 __all__ = ["first_answer", "main", "with_byte_code"]
 
-_RESULTS = Path(__file__).with_name("results") / "start.json"
 _GOAL_SECONDS = 0.4
 _GIVE_UP_SECONDS = 30.0
 _ASK_EVERY_SECONDS = 0.002
@@ -37,21 +35,16 @@ _REQUEST = write_request(b"h10000.hosted.example", 1)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
-    arguments = _parser().parse_args(argv)
-    report = circumstances(f"python -m bench.start --runs {arguments.runs}")
-    try:
+    arguments = parse(_parser(), argv)
+    command = f"python -m bench.start --runs {arguments.runs}"
+    with reported(command, arguments.output) as report:
         measured = _measure(arguments.runs)
-    except (BenchError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.start: {error}", file=sys.stderr)
-        return 2
-    report |= {"goal_seconds": _GOAL_SECONDS, "seconds": measured}
-    rows = [
-        (store, *(f"{1e3 * value:,.0f}" for value in (median(took), min(took), max(took))))
-        for store, took in measured.items()
-    ]
-    print(plain([("store", "ms to the first answer", "lowest", "highest"), *rows]))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+        report.update(goal_seconds=_GOAL_SECONDS, seconds=measured)
+        rows = [
+            (store, *(f"{1e3 * value:,.0f}" for value in (median(took), min(took), max(took))))
+            for store, took in measured.items()
+        ]
+        print(plain([("store", "ms to the first answer", "lowest", "highest"), *rows]))
     print(f"\nevery run: {arguments.output}")
     return 0
 
@@ -109,9 +102,8 @@ def first_answer(config: Path, port: int, rig: Rig, environment: dict[str, str])
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.start", description=__doc__.partition("\n")[0])
+    parser = parser_of("start", __doc__)
     parser.add_argument("--runs", type=int, default=10, help="of each (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

@@ -9,20 +9,16 @@ of hits, in an open loop, of a daemon that writes snapshots all along and of one
 
 import argparse
 import gc
-import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from bench.command import Report, parse, parser_of, reported
 from bench.generator import Load
-from bench.machine import circumstances
-from bench.open_loop import HEADINGS, SHARES, Latency, capacity, latency, medians
+from bench.open_loop import Latency, capacity, latencies, print_medians
 from bench.processes import BenchError, free_port
 from bench.rig import Rig
 from bench.start import first_answer, with_byte_code
@@ -40,12 +36,9 @@ from fastvhost.snapshot import (
 )
 from fastvhost.snapshot_blocks import payloads_of
 from fastvhost.snapshot_file import Replacement
-from tools.load import LoadError
-from tools.table import plain
 
 __all__ = ["main"]
 
-_RESULTS = Path(__file__).with_name("results") / "warm.json"
 _GOAL_SECONDS = 3.0
 _GOAL_PAUSE_MS = 5.0
 _PIECE = 1_000
@@ -58,21 +51,15 @@ _NEVER, _ALL_ALONG = 86_400, 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run all; a table on stdout, JSON in a file. Exit 2 and one line when a part does not come up."""
-    arguments = _parser().parse_args(argv)
+    arguments = parse(_parser(), argv)
     command = f"python -m bench.warm --entries {arguments.entries} --runs {arguments.runs}"
-    report = circumstances(f"{command} --seconds {arguments.seconds:g}")
-    try:
-        report |= _measure(arguments.entries, arguments.runs, arguments.seconds)
-    except (BenchError, LoadError, OSError, subprocess.SubprocessError) as error:
-        print(f"bench.warm: {error}", file=sys.stderr)
-        return 2
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    with reported(f"{command} --seconds {arguments.seconds:g}", arguments.output) as report:
+        report.update(_measure(arguments.entries, arguments.runs, arguments.seconds))
     print(f"\nevery run: {arguments.output}")
     return 0
 
 
-def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
+def _measure(entries: int, turns: int, seconds: float) -> Report:
     blocks = [write_block(payload) for piece in _pieces(entries) for payload in payloads_of(piece, 0.0)]
     total = entries + entries // _HOSTED_OF
     starts: dict[str, list[float]] = {"without": [], "with": []}
@@ -98,20 +85,12 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
             daemon = rig.start_daemon(config)
             hits = Load(port=daemon.port, hosts=rig.hosts)
             most = capacity(hits, rig, seconds)
-            runs += [
-                latency(
-                    hits, daemon, rig, seconds, scene=scene, share=share, rate=share * most, unknown_rate=1.0
-                )
-                for _ in range(turns)
-                for share in SHARES
-            ]
+            runs += latencies(
+                hits, daemon, rig, seconds, turns=turns, scene=scene, most=most, unknown_rate=1.0
+            )
             resident = daemon.most_resident_octets()
-    middle = [
-        medians([run for run in runs if (run.scene, run.share) == scene])
-        for scene in dict.fromkeys((run.scene, run.share) for run in runs)
-    ]
     restore = sorted(starts["with"])[turns // 2] - sorted(starts["without"])[turns // 2]
-    print(plain([HEADINGS, *(one.row() for one in middle)]))
+    latency = print_medians(runs)
     print(f"\nto restore {total:,} entries, {octets / 1e6:,.0f} MB: {restore:.2f} s; goal: {_GOAL_SECONDS:g}")
     print(f"of that processor time, measured apart: {restoring:.2f} s")
     print(f"longest steps of writing, ms of processor time: {', '.join(f'{1e3 * one:.2f}' for one in steps)}")
@@ -126,8 +105,7 @@ def _measure(entries: int, turns: int, seconds: float) -> dict[str, Any]:
         "restore_processor_seconds": restoring,
         "longest_steps_processor_seconds": steps,
         "resident_mb_at_most": resident / 1e6,
-        "medians": [asdict(one) for one in middle],
-        "runs": [asdict(run) for run in runs],
+        **latency,
     }
 
 
@@ -207,12 +185,11 @@ def _put(config: Config, blocks: Sequence[bytes], entries: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.warm", description=__doc__.partition("\n")[0])
+    parser = parser_of("warm", __doc__)
     add = parser.add_argument
     add("--entries", type=int, default=1_000_000, metavar="N", help="unknown hosts (default: %(default)s)")
     add("--runs", type=int, default=3, help="of each start and rate (default: %(default)s)")
     add("--seconds", type=float, default=1.5, help="of one run (default: %(default)s)")
-    add("--output", type=Path, default=_RESULTS, metavar="FILE", help="the JSON report")
     return parser
 
 

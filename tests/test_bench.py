@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import dns.message
@@ -12,8 +13,9 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
+from bench.command import parse, parser_of, reported
 from bench.generator import Load, generate
-from bench.open_loop import Latency, medians
+from bench.open_loop import Latency, medians, print_medians
 from bench.processes import BenchError, free_port, running, serving
 from bench.quick import main as quick
 from bench.report import main as report
@@ -77,6 +79,57 @@ def test_medians_take_the_middle_of_latencies_and_the_sum_of_losses() -> None:
 
 def test_medians_leave_out_runs_without_an_answer() -> None:
     assert medians([latency(None), latency(300.0), latency(None)]).p99 == 300.0
+
+
+def test_medians_are_printed_and_told_of_each_scene_and_share_in_the_order_of_the_runs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second = latency(100.0), replace(latency(300.0), scene="a flood")
+    told = json.loads(json.dumps(print_medians([first, second, first, replace(first, share=0.5)])))
+    assert [(one["scene"], one["share"]) for one in told["medians"]] == [
+        ("alone", 0.1),
+        ("a flood", 0.1),
+        ("alone", 0.5),
+    ]
+    assert [run["p99"] for run in told["runs"]] == [100.0, 300.0, 100.0, 100.0]
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_output_of_a_benchmark_is_by_default_among_the_results() -> None:
+    arguments = parse(parser_of("load", "The figure.\n\nMore of it."), [])
+    assert arguments.output == Path(__file__).parents[1] / "bench" / "results" / "load.json"
+
+
+def test_report_has_the_circumstances_and_what_was_measured(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "load.json"
+    with reported("python -m bench.load --runs 1", output) as figures:
+        figures["seconds"] = 1.0
+    written = json.loads(output.read_text())
+    assert (written["command"], written["seconds"]) == ("python -m bench.load --runs 1", 1.0)
+    assert "machine" in written
+
+
+@pytest.mark.parametrize("error", [BenchError("not ready"), OSError("not ready"), KeyError("not ready")])
+def test_part_that_does_not_come_up_is_one_line_and_exit_2(
+    error: Exception, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "load.json"
+    with pytest.raises(SystemExit) as ended, reported("python -m bench.load", output, LookupError):
+        raise error
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"bench.load: {error}\n"
+    assert not output.exists()
+
+
+def test_report_that_cannot_be_written_is_one_line_and_exit_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "file" / "load.json"
+    output.parent.write_text("no directory")
+    with pytest.raises(SystemExit) as ended, reported("python -m bench.load", output):
+        pass
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_tables_go_between_the_marks_of_the_readme() -> None:
