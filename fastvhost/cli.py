@@ -160,13 +160,8 @@ def _query(args: argparse.Namespace) -> int:
 
         server = parse_endpoint(args.server, default_port=5380, name="--server")
     assert server is not None  # noqa: S101 - the default of `listen.pdb`
-    if args.source is not None:
-        from fastvhost.errors import ConfigError
-        from fastvhost.host import parse_address
-
-        # The daemon would call the name as a whole MALFORMED, as if it were the host.
-        if parse_address(args.source) is None:
-            raise ConfigError(f"--source: found {args.source!r}; allowed: an IPv4 or IPv6 address")
+    # The daemon would call the name as a whole MALFORMED, as if it were the host.
+    _check_source(args.source)
     name = args.host if args.source is None else f"{args.host} {args.source}"
     try:
         kind, seconds = ask(server, name.encode(errors="surrogateescape"), timeout=args.timeout)
@@ -176,6 +171,14 @@ def _query(args: argparse.Namespace) -> int:
         return _complain(f"{args.host!r} cannot be asked: {error}", _USAGE)
     print(f"{_printable(args.host)} {kind.name} {seconds * 1e6:.0f} us")
     return _exit_code(kind)
+
+
+def _check_source(source: str | None) -> None:
+    from fastvhost.errors import ConfigError
+    from fastvhost.host import parse_address
+
+    if source is not None and parse_address(source) is None:
+        raise ConfigError(f"--source: found {source!r}; allowed: an IPv4 or IPv6 address")
 
 
 def _printable(text: str) -> str:
@@ -207,13 +210,14 @@ def _explain(args: argparse.Namespace) -> int:
     from fastvhost.explain_command.command import explain_belief, explain_from_scratch
 
     if not args.daemon:
-        if args.server or args.source or args.walk:
+        if args.server is not None or args.source is not None or args.walk:
             raise ConfigError("--server, --source and --walk are for --daemon")
         found, shown = explain_from_scratch(_config(args.config), args.host, as_json=args.json)
         print(shown)
         return _exit_code(found)
     from fastvhost.explain_command.daemon import DaemonError
 
+    _check_source(args.source)
     server = _admin_endpoint(args)
     try:
         kind, shown = explain_belief(server, args.host, source=args.source, walk=args.walk, as_json=args.json)
