@@ -303,6 +303,14 @@ def test_explain_that_cannot_be_asked_exits_2_with_one_line(
     assert said.format(config=config) in result.stderr
 
 
+def test_explain_daemon_of_a_host_that_is_no_utf_8_says_so_without_asking() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as admin:
+        server = "{}:{}".format(*admin.getsockname())
+        result = run("explain", os.fsdecode(b"\xff.test"), "--daemon", "--server", server)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "fastvhost: HOST: found '\\udcff.test'; allowed: UTF-8\n"
+
+
 async def test_explain_in_a_locale_without_box_drawing_is_ascii(tmp_path: Path, lab: Lab) -> None:
     config = config_file(tmp_path, lab)
 
