@@ -65,6 +65,7 @@ TOP = frozenset(
         "",
         "__main__",
         "cli",
+        "command_line",
         "serve",
         "query",
         "explain_command",
