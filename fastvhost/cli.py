@@ -15,8 +15,9 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvhost.command_line import DEFAULT_CONFIG, UNDECIDED, USAGE, command_parser
+from fastvhost.command_line import DEFAULT_CONFIG, UNDECIDED, command_parser
 from fastvhost.errors import ConfigError, FastvhostError
+from fastvhost.one_line_parser import USAGE
 
 if TYPE_CHECKING:
     from fastvhost.config import Config, Endpoint

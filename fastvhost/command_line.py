@@ -9,15 +9,15 @@ from pathlib import Path
 
 from fastvhost import __version__
 from fastvhost.domains_command.arguments import add_domain_commands
+from fastvhost.one_line_parser import USAGE, OneLineParser
 
-__all__ = ["DEFAULT_CONFIG", "UNDECIDED", "USAGE", "command_parser"]
+__all__ = ["DEFAULT_CONFIG", "UNDECIDED", "command_parser"]
 
 DEFAULT_CONFIG = Path("/etc/fastvhost.toml")
 _DEFAULT_PID_FILE = Path("/run/fastvhost/fastvhost.pid")
 
-USAGE = 2
 UNDECIDED = 3
-"""Exit statuses, with those of verdicts."""
+"""Exit status, with those of verdicts and `USAGE`."""
 
 _LOG_LEVELS = ("info", "warning", "error")
 
@@ -29,28 +29,22 @@ _EXIT_CODES = """exit status:
 """
 
 
-def command_parser() -> argparse.ArgumentParser:
+def command_parser() -> OneLineParser:
     """All commands and their arguments.
 
     What it reads has `command`, and for `domains` also `domains_command`; and `fault`, the exit status where
     the command fails.
     """
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="fastvhost",
         description="Is this SIP host one of ours? Decided from DNS by RFC 3263.",
         epilog="`fastvhost COMMAND --help` shows an example of each.",
     )
     parser.add_argument("--version", action="version", version=f"fastvhost {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, text: str, example: str, *, fault: int = USAGE) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        added = commands.add_parser(name, help=text, description=text, epilog=example)
         added.set_defaults(fault=fault)
         return added
 
@@ -139,7 +133,6 @@ def command_parser() -> argparse.ArgumentParser:
             help=text,
             description=text,
             epilog="example:\n  fastvhost domains list --state pending\n",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         ),
         add_config=_add_config,
     )

@@ -16,10 +16,11 @@ import pytest
 import trio
 
 import fastvhost
+from fastvhost.cli import main
 from fastvhost.config import Endpoint
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.faces.udp import open_batch
-from tests.support import OURS, ZONE, free_port
+from tests.support import OURS, ZONE, free_port, refusal
 from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
 COMMAND = [sys.executable, "-W", "error", "-m", "fastvhost"]
@@ -81,14 +82,43 @@ def test_help_of_a_command_shows_an_example(command: str) -> None:
     assert f"example:\n  fastvhost {command} " in result.stdout
 
 
+COMMANDS = "serve, reload, query, top, explain, check-config, domains"
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["query"], ["query", "a", "--timeout", "0"], ["check-config"]]
+    ("arguments", "said"),
+    [
+        ([], f"fastvhost: COMMAND: missing; allowed: {COMMANDS}"),
+        (["nonsense"], f"fastvhost: argument COMMAND: found 'nonsense'; allowed: {COMMANDS}"),
+        (["--nope", "check-config", "x"], "fastvhost: found '--nope'; allowed: --help, --version, COMMAND"),
+        (["query"], "fastvhost query: the following arguments are required: HOST"),
+        (["query", "a", "--timeout", "0"], "fastvhost query: argument --timeout: found '0'; allowed: "),
+        (["query", "a", "--server"], "fastvhost query: argument --server: expected one argument"),
+        (
+            ["query", "a", "b\n"],
+            "fastvhost query: found 'b\\n'; allowed: --help, HOST, --source, --server, --timeout",
+        ),
+        (["query", "a", "--time", "1"], "fastvhost query: found '--time'; allowed: "),
+        (["check-config"], "fastvhost check-config: the following arguments are required: FILE"),
+        (
+            ["serve", "--log-level", "debug"],
+            "fastvhost serve: argument --log-level: found 'debug'; allowed: info, warning, error",
+        ),
+        (["domains"], "fastvhost domains: COMMAND: missing; allowed: list, show, add, remove, "),
+        (["domains", "ad"], "fastvhost domains: argument COMMAND: found 'ad'; allowed: list, show, add, "),
+        (["domains", "list", "--yes"], "fastvhost domains list: found '--yes'; allowed: "),
+    ],
 )
-def test_wrong_usage_exits_2(arguments: list[str]) -> None:
-    result = run(*arguments)
-    assert result.returncode == 2
-    assert "usage: fastvhost" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_wrong_usage_is_one_line_and_exit_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal(main, arguments, capsys).startswith(said)
+
+
+def test_wrong_usage_is_one_line_also_of_the_process() -> None:
+    result = run("query")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "fastvhost query: the following arguments are required: HOST\n"
 
 
 def test_check_config_of_a_good_file_says_so(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def add_domain_commands(
     domains: argparse.ArgumentParser, *, add_config: Callable[[argparse.ArgumentParser], None]
 ) -> None:
     """Add the commands to the parser of `domains`; what it reads has `domains_command` and `fault`."""
-    commands = domains.add_subparsers(dest="domains_command", metavar="COMMAND", required=True)
+    commands = domains.add_subparsers(dest="domains_command", metavar="COMMAND")
 
     def command(name: str, text: str, example: str) -> argparse.ArgumentParser:
         added = commands.add_parser(
@@ -34,7 +34,6 @@ def add_domain_commands(
             help=text,
             description=text,
             epilog=f"example:\n  fastvhost domains {example}\n",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         added.set_defaults(fault=_USAGE)
         add_config(added)

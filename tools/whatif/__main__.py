@@ -14,6 +14,7 @@ from fastvhost.config import Endpoint
 from fastvhost.config_file import load_config
 from fastvhost.errors import ConfigError
 from fastvhost.model import VerdictKind
+from fastvhost.one_line_parser import OneLineParser
 from tools.dnslab import LabError, read_script
 from tools.flood.errors import FloodError
 from tools.flood.options import (
@@ -28,7 +29,6 @@ from tools.flood.options import (
 from tools.flood.report import Report
 from tools.flood.running import flood
 from tools.load import LoadError, Pdb, Plan, run_load
-from tools.one_line_parser import OneLineParser
 from tools.whatif.rig import open_rig
 from tools.whatif.zone import hosted_zone, made_up_hosts
 
