@@ -8,41 +8,27 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EPIPE
 from io import TextIOWrapper
-from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvhost import __version__
-from fastvhost.errors import FastvhostError
+from fastvhost.command_line import DEFAULT_CONFIG, UNDECIDED, command_parser
+from fastvhost.errors import ConfigError, FastvhostError
+from fastvhost.one_line_parser import USAGE
 
 if TYPE_CHECKING:
     from fastvhost.config import Config, Endpoint
     from fastvhost.model import VerdictKind
 
-__all__ = ["command_parser", "main"]
+__all__ = ["main"]
 
-DEFAULT_CONFIG = Path("/etc/fastvhost.toml")
-DEFAULT_PID_FILE = Path("/run/fastvhost/fastvhost.pid")
-
-_LOG_LEVELS = ("info", "warning", "error")
-
-_USAGE = 2
-_UNDECIDED = 3
 _INTERRUPTED = 130
 """What a shell makes of SIGINT."""
 
 _UNWRITTEN = frozenset({EPIPE, ENOSPC, EDQUOT, EFBIG, EIO})
-
-_EXIT_CODES = """exit status:
-  0  HOSTED
-  1  NOT_HOSTED
-  2  usage or configuration error
-  3  anything undecided, or no reply
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,12 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     _print_anything()
     args = command_parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = args.run
     try:
-        code = run(args)
+        code = _COMMANDS[args.command](args)
         sys.stdout.flush()
     except FastvhostError as error:
-        return _complain(str(error), _USAGE)
+        return _complain(str(error), USAGE)
     except OSError as error:
         return _complain(_what_and_why(error), args.fault)
     except BaseException as error:
@@ -160,22 +145,24 @@ def _query(args: argparse.Namespace) -> int:
 
         server = parse_endpoint(args.server, default_port=5380, name="--server")
     assert server is not None  # noqa: S101 - the default of `listen.pdb`
-    if args.source is not None:
-        from fastvhost.errors import ConfigError
-        from fastvhost.host import parse_address
-
-        # The daemon would call the name as a whole MALFORMED, as if it were the host.
-        if parse_address(args.source) is None:
-            raise ConfigError(f"--source: found {args.source!r}; allowed: an IPv4 or IPv6 address")
+    # The daemon would call the name as a whole MALFORMED, as if it were the host.
+    _check_source(args.source)
     name = args.host if args.source is None else f"{args.host} {args.source}"
     try:
         kind, seconds = ask(server, name.encode(errors="surrogateescape"), timeout=args.timeout)
     except NoReplyError as error:
-        return _complain(str(error), _UNDECIDED)
+        return _complain(str(error), UNDECIDED)
     except ValueError as error:
-        return _complain(f"{args.host!r} cannot be asked: {error}", _USAGE)
+        return _complain(f"{args.host!r} cannot be asked: {error}", USAGE)
     print(f"{_printable(args.host)} {kind.name} {seconds * 1e6:.0f} us")
     return _exit_code(kind)
+
+
+def _check_source(source: str | None) -> None:
+    from fastvhost.host import parse_address
+
+    if source is not None and parse_address(source) is None:
+        raise ConfigError(f"--source: found {source!r}; allowed: an IPv4 or IPv6 address")
 
 
 def _printable(text: str) -> str:
@@ -191,43 +178,42 @@ def _top(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "rich":
             raise
-        return _complain("top needs the package rich: pip install 'fastvhost[top]'", _USAGE)
+        return _complain("top needs the package rich: pip install 'fastvhost[top]'", USAGE)
     server = _admin_endpoint(args)
     try:
         run_top(server, interval=args.interval, once=args.once)
     except NoAdminError as error:
-        return _complain(str(error), _UNDECIDED)
+        return _complain(str(error), UNDECIDED)
     except KeyboardInterrupt:
         return _INTERRUPTED
     return 0
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from fastvhost.errors import ConfigError
     from fastvhost.explain_command.command import explain_belief, explain_from_scratch
 
     if not args.daemon:
-        if args.server or args.source or args.walk:
+        if args.server is not None or args.source is not None or args.walk:
             raise ConfigError("--server, --source and --walk are for --daemon")
         found, shown = explain_from_scratch(_config(args.config), args.host, as_json=args.json)
         print(shown)
         return _exit_code(found)
     from fastvhost.explain_command.daemon import DaemonError
 
+    _check_source(args.source)
     server = _admin_endpoint(args)
     try:
         kind, shown = explain_belief(server, args.host, source=args.source, walk=args.walk, as_json=args.json)
     except DaemonError as error:
-        return _complain(str(error), _UNDECIDED)
+        return _complain(str(error), UNDECIDED)
     print(shown)
-    return _UNDECIDED if kind is None else _exit_code(kind)
+    return UNDECIDED if kind is None else _exit_code(kind)
 
 
 def _admin_endpoint(args: argparse.Namespace) -> "Endpoint":
     """Where the daemon's admin face is: as said, or by its configuration, or where it is by default."""
     from fastvhost.config import Listen
     from fastvhost.config_file import load_config, parse_endpoint
-    from fastvhost.errors import ConfigError
 
     if args.server is not None:
         return parse_endpoint(args.server, default_port=5382, name="--server")
@@ -266,155 +252,29 @@ def _config(path: Path | None) -> "Config":
 
 
 def _exit_code(kind: "VerdictKind") -> int:
-    return {"HOSTED": 0, "NOT_HOSTED": 1}.get(kind.name, _UNDECIDED)
+    return {"HOSTED": 0, "NOT_HOSTED": 1}.get(kind.name, UNDECIDED)
 
 
-def command_parser() -> argparse.ArgumentParser:
-    """All commands and their arguments."""
-    parser = argparse.ArgumentParser(
-        prog="fastvhost",
-        description="Is this SIP host one of ours? Decided from DNS by RFC 3263.",
-        epilog="`fastvhost COMMAND --help` shows an example of each.",
-    )
-    parser.add_argument("--version", action="version", version=f"fastvhost {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+def _domains(args: argparse.Namespace) -> int:
+    from fastvhost.domains_command.commands import COMMANDS
 
-    def command(
-        name: str, run: Callable[[argparse.Namespace], int], text: str, example: str, *, fault: int = _USAGE
-    ) -> argparse.ArgumentParser:
-        added = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        added.set_defaults(run=run, fault=fault)
-        return added
-
-    serve = command(
-        "serve",
-        _serve,
-        "Answer until SIGTERM or SIGINT.",
-        "example:\n  fastvhost serve --config fastvhost.toml\n",
-    )
-    _add_config(serve)
-    serve.add_argument(
-        "--pid-file", metavar="FILE", type=Path, help="written for `fastvhost reload`; none without it"
-    )
-
-    serve.add_argument("--log-level", choices=_LOG_LEVELS, help="instead of log.level")
-
-    reload = command(
-        "reload",
-        _reload,
-        "Have a running daemon read its configuration again; exit 2 and the reason when it refuses.",
-        "example:\n  fastvhost reload --pid-file /run/fastvhost/fastvhost.pid\n",
-    )
-    reload.add_argument(
-        "--pid-file",
-        metavar="FILE",
-        type=Path,
-        default=DEFAULT_PID_FILE,
-        help=f"that of `fastvhost serve` ({DEFAULT_PID_FILE})",
-    )
-
-    query = command(
-        "query",
-        _query,
-        "Ask a running daemon over PDB.",
-        f"example:\n  fastvhost query example.com --source 198.51.100.7\n\n{_EXIT_CODES}",
-        fault=_UNDECIDED,
-    )
-    query.add_argument("host", metavar="HOST", help="the host of a SIP URI")
-    query.add_argument("--source", metavar="ADDR", help="the SIP peer on whose budget it is asked")
-    query.add_argument("--server", metavar="ADDR:PORT", help="where the daemon listens (127.0.0.1:5380)")
-    query.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, default=1.0, help="for each of two attempts (1)"
-    )
-
-    top = command(
-        "top",
-        _top,
-        "Watch a running daemon: rates, latency, budgets, caches, DNS, who asks most. q quits.",
-        "example:\n  fastvhost top --interval 5\n",
-        fault=_UNDECIDED,
-    )
-    _add_config(top)
-    _add_admin_server(top)
-    top.add_argument(
-        "--interval", metavar="SECONDS", type=_seconds, default=2.0, help="between two looks (2)"
-    )
-    top.add_argument("--once", action="store_true", help="print one frame and end")
-
-    explain = command(
-        "explain",
-        _explain,
-        "Look a host up from scratch and show each step, or show what a running daemon believes of it.",
-        f"example:\n  fastvhost explain example.com --config fastvhost.toml\n\n{_EXIT_CODES}",
-        fault=_UNDECIDED,
-    )
-    explain.add_argument("host", metavar="HOST", help="the host of a SIP URI")
-    _add_config(explain)
-    explain.add_argument("--json", action="store_true", help="as JSON: see docs/explain.md")
-    explain.add_argument(
-        "--daemon", action="store_true", help="what the daemon believes, from memory; nothing is looked up"
-    )
-    explain.add_argument(
-        "--walk",
-        action="store_true",
-        help="with --daemon: and what DNS says now; the daemon does not keep it",
-    )
-    explain.add_argument("--source", metavar="ADDR", help="with --daemon: were this SIP peer to ask")
-    _add_admin_server(explain, "with --daemon: ")
-
-    check = command(
-        "check-config",
-        _check_config,
-        "Check a configuration file; exit 2 and one line when it is wrong.",
-        "example:\n  fastvhost check-config fastvhost.toml\n",
-    )
-    check.add_argument("file", metavar="FILE", type=Path)
-
-    from fastvhost.domains_command.arguments import add_domain_commands
-
-    text = "Look at the known domains and decide on them."
-    add_domain_commands(
-        commands.add_parser(
-            "domains",
-            help=text,
-            description=text,
-            epilog="example:\n  fastvhost domains list --state pending\n",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        ),
-        add_config=_add_config,
-        load_config=_config,
-    )
-    return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        type=Path,
-        help=f"the configuration ({DEFAULT_CONFIG}; without it this machine's addresses are ours)",
-    )
-
-
-def _add_admin_server(parser: argparse.ArgumentParser, when: str = "") -> None:
-    parser.add_argument(
-        "--server",
-        metavar="ADDR:PORT",
-        help=f"{when}the daemon's admin face (listen.admin of the configuration, or 127.0.0.1:5382)",
-    )
-
-
-def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = nan
-    if not 0 < seconds <= 60:
-        raise argparse.ArgumentTypeError(f"found {text!r}; allowed: more than 0 and at most 60 seconds")
-    return seconds
+        code = COMMANDS[args.domains_command](args, _config(args.config))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `list | head`: its reader has had enough. Nothing is left for the interpreter to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "serve": _serve,
+    "reload": _reload,
+    "query": _query,
+    "top": _top,
+    "explain": _explain,
+    "check-config": _check_config,
+    "domains": _domains,
+}
+"""By the name that the operator types."""

@@ -66,6 +66,8 @@ TOP = frozenset(
         "",
         "__main__",
         "cli",
+        "command_line",
+        "one_line_parser",
         "serve",
         "query",
         "explain_command",

@@ -16,10 +16,11 @@ import pytest
 import trio
 
 import fastvhost
+from fastvhost.cli import main
 from fastvhost.config import Endpoint
 from fastvhost.faces.pdb_codec import write_request
 from fastvhost.faces.udp import open_batch
-from tests.support import OURS, ZONE, free_port
+from tests.support import OURS, ZONE, free_port, refusal
 from tools.dnslab import Effect, Fault, Lab, open_lab, parse_zone
 
 COMMAND = [sys.executable, "-W", "error", "-m", "fastvhost"]
@@ -81,14 +82,43 @@ def test_help_of_a_command_shows_an_example(command: str) -> None:
     assert f"example:\n  fastvhost {command} " in result.stdout
 
 
+COMMANDS = "serve, reload, query, top, explain, check-config, domains"
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["nonsense"], ["query"], ["query", "a", "--timeout", "0"], ["check-config"]]
+    ("arguments", "said"),
+    [
+        ([], f"fastvhost: COMMAND: missing; allowed: {COMMANDS}"),
+        (["nonsense"], f"fastvhost: argument COMMAND: found 'nonsense'; allowed: {COMMANDS}"),
+        (["--nope", "check-config", "x"], "fastvhost: found '--nope'; allowed: --help, --version, COMMAND"),
+        (["query"], "fastvhost query: the following arguments are required: HOST"),
+        (["query", "a", "--timeout", "0"], "fastvhost query: argument --timeout: found '0'; allowed: "),
+        (["query", "a", "--server"], "fastvhost query: argument --server: expected one argument"),
+        (
+            ["query", "a", "b\n"],
+            "fastvhost query: found 'b\\n'; allowed: --help, HOST, --source, --server, --timeout",
+        ),
+        (["query", "a", "--time", "1"], "fastvhost query: found '--time'; allowed: "),
+        (["check-config"], "fastvhost check-config: the following arguments are required: FILE"),
+        (
+            ["serve", "--log-level", "debug"],
+            "fastvhost serve: argument --log-level: found 'debug'; allowed: info, warning, error",
+        ),
+        (["domains"], "fastvhost domains: COMMAND: missing; allowed: list, show, add, remove, "),
+        (["domains", "ad"], "fastvhost domains: argument COMMAND: found 'ad'; allowed: list, show, add, "),
+        (["domains", "list", "--yes"], "fastvhost domains list: found '--yes'; allowed: "),
+    ],
 )
-def test_wrong_usage_exits_2(arguments: list[str]) -> None:
-    result = run(*arguments)
-    assert result.returncode == 2
-    assert "usage: fastvhost" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_wrong_usage_is_one_line_and_exit_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal(main, arguments, capsys).startswith(said)
+
+
+def test_wrong_usage_is_one_line_also_of_the_process() -> None:
+    result = run("query")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "fastvhost query: the following arguments are required: HOST\n"
 
 
 def test_check_config_of_a_good_file_says_so(tmp_path: Path) -> None:
@@ -274,13 +304,6 @@ async def test_explain_daemon_shows_what_the_daemon_believes_and_exits_by_it(
             "explain", "hosted.example", "--daemon", "--walk", "--json", "--server", admin
         )
         assert json.loads(both.stdout)["walk"]["kind"] == "HOSTED"
-        refused = await run_beside(
-            "explain", "hosted.example", "--daemon", "--source", "nobody", "--server", admin
-        )
-        assert (refused.returncode, refused.stdout) == (2, "")
-        assert refused.stderr == (
-            f"fastvhost: the daemon at {admin} refuses: parameter 'source': 'nobody' is no IP address\n"
-        )
         process.terminate()
         process.wait(10)
     gone = await run_beside("explain", "hosted.example", "--daemon", "--config", str(config))
@@ -293,8 +316,12 @@ async def test_explain_daemon_shows_what_the_daemon_believes_and_exits_by_it(
     [
         (["--walk"], "--server, --source and --walk are for --daemon"),
         (["--source", "192.0.2.1"], "--server, --source and --walk are for --daemon"),
+        (["--source", ""], "--server, --source and --walk are for --daemon"),
+        (["--server", ""], "--server, --source and --walk are for --daemon"),
         (["--daemon"], "{config}: listen.admin is empty, so the daemon cannot be asked"),
         (["--daemon", "--server", "nowhere"], "'nowhere'"),
+        (["--daemon", "--source", ""], "--source: found ''; allowed: an IPv4 or IPv6 address"),
+        (["--daemon", "--source", "nobody"], "--source: found 'nobody'; allowed: an IPv4 or IPv6 address"),
     ],
 )
 def test_explain_that_cannot_be_asked_exits_2_with_one_line(
@@ -304,6 +331,14 @@ def test_explain_that_cannot_be_asked_exits_2_with_one_line(
     result = run("explain", "a.test", "--config", str(config), *arguments)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert said.format(config=config) in result.stderr
+
+
+def test_explain_daemon_of_a_host_that_is_no_utf_8_says_so_without_asking() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as admin:
+        server = "{}:{}".format(*admin.getsockname())
+        result = run("explain", os.fsdecode(b"\xff.test"), "--daemon", "--server", server)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "fastvhost: HOST: found '\\udcff.test'; allowed: UTF-8\n"
 
 
 async def test_explain_in_a_locale_without_box_drawing_is_ascii(tmp_path: Path, lab: Lab) -> None:

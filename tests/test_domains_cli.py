@@ -560,6 +560,8 @@ def test_import_of_more_than_a_batch_writes_all(operator: Operator, monkeypatch:
         ('domain,attributes\na.example,"[[""a"",""float"",""1""]]"\n', 2, "a JSON list"),
         ('domain,attributes\na.example,"[[""a"",""integer"",""x""]]"\n', 2, "no 32-bit integer"),
         ('domain\n"a.example\n', 2, "unexpected end"),
+        (f"domain,evidence\n{',' * 131_072}\n", 2, "a line of over 131,072 characters"),
+        ("domain,evidence\n" + '"\n",' * 40_000, 32_770, "a line of over 131,072 characters"),
     ],
 )
 def test_import_of_a_file_with_a_fault_names_the_line_and_writes_nothing(
@@ -571,6 +573,20 @@ def test_import_of_a_file_with_a_fault_names_the_line_and_writes_nothing(
     assert f"bad.csv:{line}: " in said
     assert why in said
     assert operator.kept() == {}
+
+
+def test_import_of_a_line_as_long_as_may_be_is_read(operator: Operator) -> None:
+    file = operator.folder / "long.csv"
+    file.write_text("domain,evidence\n" + f"a.example,{'a' * 131_061}\n" + "b.example,\n" * 2)
+    assert "long.csv:2: a.example: a evidence over 255 octets" in operator.is_refused("import", str(file))
+
+
+def test_import_of_a_file_without_an_end_is_refused(operator: Operator) -> None:
+    said = operator.is_refused("import", "/dev/zero")
+    assert said == (
+        "fastvhost: /dev/zero:1: a line of over 131,072 characters; "
+        "allowed are at most that many for one domain\n"
+    )
 
 
 def test_import_of_octets_that_are_no_utf_8_is_refused(operator: Operator) -> None:

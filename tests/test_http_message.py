@@ -37,6 +37,13 @@ def test_target_that_cannot_be_read_is_a_bad_request(target: bytes) -> None:
     assert status(read_request(b"GET", target, HOST)) == 400
 
 
+@pytest.mark.parametrize(("target", "allowed"), [(b"/\xff", "ASCII"), (b"/explain?host=%ff.test", "UTF-8")])
+def test_octets_that_are_no_text_are_refused_in_our_words(target: bytes, allowed: str) -> None:
+    answer = read_request(b"GET", target, HOST)
+    assert isinstance(answer, HttpResponse)
+    assert answer.body.decode() == f"the target of the request cannot be read: octets that are no {allowed}\n"
+
+
 @pytest.mark.parametrize("method", [b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"CONNECT", b"get"])
 def test_method_that_could_change_something_is_not_allowed(method: bytes) -> None:
     answer = read_request(method, b"/", HOST)

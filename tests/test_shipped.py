@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fastvhost.cli import command_parser
+from fastvhost.command_line import command_parser
 from fastvhost.config import LogLevel
 from tools.shipped.__main__ import PACKAGING, shipped
 from tools.shipped.commands import commands_of

@@ -1,6 +1,10 @@
 """An outage played against a configuration: what the lab says, what the daemon is kept from, and the play."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
@@ -105,6 +109,28 @@ def test_play_reports_what_was_told_while_dns_was_dead(
     assert read["whole"]["verdicts_of_random"]["PENDING"] > 0
     assert [event["text"] for event in read["events"]] == ["silent"]
     assert read["events"][0]["at"] < 1.0
+
+
+def test_play_that_is_terminated_leaves_neither_processes_nor_files(tmp_path: Path) -> None:
+    (tmp_path / "fastvhost.toml").write_text('[own]\naddresses = ["203.0.113.10"]\n')
+    (tmp_path / "hosts").write_text("a.test\n")
+    (tmp_path / "scratch").mkdir()
+    command = [sys.executable, "-m", "tools.whatif", "--config", str(tmp_path / "fastvhost.toml")]
+    command += ["--hosts", str(tmp_path / "hosts"), "--rate", "10", "--seconds", "60", "--quiet"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path / "scratch")}
+    ) as process:
+        assert process.stderr is not None
+        assert "load and script begin" in process.stderr.readline()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.terminate()
+        _, said = process.communicate(timeout=30)
+    left = [child for child in children if Path(f"/proc/{child}").exists()]
+    for child in left:
+        os.kill(int(child), signal.SIGKILL)
+    assert len(children) == 2  # lab and daemon
+    assert (left, list((tmp_path / "scratch").iterdir())) == ([], [])
+    assert (process.returncode, said) == (143, "")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,11 @@
 """The command line of `fastvhost domains`: its commands and their arguments, and no more.
 
-What the commands do is imported when one runs, since each start of `fastvhost` passes through here.
+Each start of `fastvhost` passes through here, so nothing is imported that a command needs.
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from fastvhost.config import Config
 
 __all__ = ["add_domain_commands"]
 
@@ -29,35 +23,19 @@ _VERIFY_EXIT_CODES = """exit status, the highest for several domains:
 
 
 def add_domain_commands(
-    domains: argparse.ArgumentParser,
-    *,
-    add_config: Callable[[argparse.ArgumentParser], None],
-    load_config: "Callable[[Path | None], Config]",
+    domains: argparse.ArgumentParser, *, add_config: Callable[[argparse.ArgumentParser], None]
 ) -> None:
-    """Add the commands to the parser of `domains`; each sets `run` and `fault` as those of `fastvhost` do."""
-    commands = domains.add_subparsers(metavar="COMMAND", required=True)
+    """Add the commands to the parser of `domains`; what it reads has `domains_command` and `fault`."""
+    commands = domains.add_subparsers(dest="domains_command", metavar="COMMAND")
 
     def command(name: str, text: str, example: str) -> argparse.ArgumentParser:
-        def run(args: argparse.Namespace) -> int:
-            from fastvhost.domains_command.commands import COMMANDS
-
-            try:
-                code = COMMANDS[name](args, load_config(args.config))
-                sys.stdout.flush()
-            except BrokenPipeError:
-                # `list | head`: its reader has had enough. Nothing is left for the interpreter to flush.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return 0
-            return code
-
         added = commands.add_parser(
             name,
             help=text,
             description=text,
             epilog=f"example:\n  fastvhost domains {example}\n",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.set_defaults(run=run, fault=_USAGE)
+        added.set_defaults(fault=_USAGE)
         add_config(added)
         return added
 

@@ -36,6 +36,10 @@ COLUMNS = (
 _MAX_COUNT = 2**31 - 1
 """The columns of the store are SQL's INTEGER."""
 
+_MAX_RECORD = 131_072
+"""Characters of one domain, over all its lines: what the `csv` module takes in one field. The largest record,
+64 attributes of nothing but quotes, has under 60,000."""
+
 _INSTANT = "an instant like 2026-08-01T12:00:00Z"
 _ATTRIBUTES = 'a JSON list like [["dns.max-calls", "integer", "5"]], of type integer or string'
 
@@ -77,11 +81,14 @@ def read_records(
     """
     # One record at a time, and of all only the names: a million are 100 MB.
     seen: set[str] = set()
-    reader = csv.reader(file, strict=True)
+    lines = _Lines(file)
+    reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, [])
         _check_header(header)
+        lines.begin_record()
         for row in reader:
+            lines.begin_record()
             if not row:
                 continue
             fields = _fields(header, row)
@@ -90,11 +97,39 @@ def read_records(
             _note_once(record.domain, seen)
             yield record
     except (_FieldError, csv.Error, RefusedError) as error:
-        raise RefusedError(f"{name}:{max(reader.line_num, 1)}: {error}") from None
+        raise RefusedError(f"{name}:{max(lines.number, 1)}: {error}") from None
 
 
 class _FieldError(Exception):
     """A line that cannot be taken; turned into a RefusedError with its place."""
+
+
+class _Lines:
+    """The lines of a file, counted; those of one record are bounded together, as the file may have no end."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.number = 0
+        self._file = file
+        self._room = _MAX_RECORD
+
+    def begin_record(self) -> None:
+        """What was read until now is done with."""
+        self._room = _MAX_RECORD
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(self._room + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._room -= len(line)
+        if self._room < 0:
+            raise _FieldError(
+                f"a line of over {_MAX_RECORD:,} characters; allowed are at most that many for one domain"
+            )
+        return line
 
 
 def _check_header(header: list[str]) -> None:

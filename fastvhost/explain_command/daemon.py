@@ -66,12 +66,16 @@ async def ask_daemon(server: Endpoint, host: str, *, source: str | None, walk: b
 
     Raises:
         DaemonError: it does not answer, or cannot now.
-        RefusedError: it takes no such question.
+        RefusedError: it takes no such question, or `host` is no text.
     """
     asked = {"host": host} | ({"source": source} if source else {}) | ({"walk": "1"} if walk else {})
     try:
+        question = urlencode(asked)
+    except UnicodeEncodeError as error:
+        raise RefusedError(f"HOST: found {host!r}; allowed: UTF-8") from error
+    try:
         with trio.fail_after(_SECONDS):
-            answer = await fetch(server, f"/explain?{urlencode(asked, errors='surrogateescape')}")
+            answer = await fetch(server, f"/explain?{question}")
     except NoAdminError as error:
         raise DaemonError(str(error)) from error
     except trio.TooSlowError as error:

@@ -60,8 +60,11 @@ def read_request(
             errors="strict",
             max_num_fields=_MOST_PARAMETERS,
         )
-    except ValueError as error:  # UnicodeDecodeError is one
-        return refusal(HTTPStatus.BAD_REQUEST, f"the target of the request cannot be read: {error}")
+    except ValueError as error:
+        why = str(error)
+        if isinstance(error, UnicodeDecodeError):  # its own words speak of codecs
+            why = f"octets that are no {error.encoding.upper()}"
+        return refusal(HTTPStatus.BAD_REQUEST, f"the target of the request cannot be read: {why}")
     refused = _refused(method.decode("latin-1"), parts, fields)
     if refused is not None:
         return refused

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import trio
 
+from fastvhost.one_line_parser import OneLineParser
 from tools.dnslab.errors import LabError
 from tools.dnslab.faults import Effect, Fault
 from tools.dnslab.lab import Lab
@@ -16,7 +17,6 @@ from tools.dnslab.opening import open_lab
 from tools.dnslab.play import play
 from tools.dnslab.script import WORDS, Change, read_script
 from tools.dnslab.zones import Zone, read_zone
-from tools.one_line_parser import OneLineParser
 
 __all__ = ["SCRIPT_BEGINS", "main"]
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from fastvhost.config import Endpoint
 from fastvhost.config_file import parse_endpoint
 from fastvhost.errors import ConfigError
+from fastvhost.one_line_parser import OneLineParser
 from tools.dnslab.marks import Mark, read_marks
 from tools.flood.errors import FloodError
 from tools.flood.options import add_load, add_reports, check_reports, hosts_named, plan_of, write_reports
 from tools.flood.running import flood
 from tools.load import LoadError
 from tools.load.face import add_face, face_of
-from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
 

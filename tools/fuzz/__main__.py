@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fastvhost.one_line_parser import OneLineParser
 from tools.fuzz.registry import TARGETS, inputs_of, load
 from tools.fuzz.sanitised import compile_sanitised, keep_current, sanitised_environment
-from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
 

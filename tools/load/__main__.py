@@ -9,12 +9,12 @@ from math import inf
 from pathlib import Path
 
 from fastvhost.errors import ConfigError
+from fastvhost.one_line_parser import OneLineParser
 from tools.load.errors import LoadError
 from tools.load.face import add_face, face_of
 from tools.load.names import read_names
 from tools.load.plan import MAX_BURST, Plan
 from tools.load.run import run_load, run_together
-from tools.one_line_parser import OneLineParser
 
 __all__ = ["main"]
 

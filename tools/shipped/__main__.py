@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastvhost.cli import command_parser
+from fastvhost.command_line import command_parser
 from tools.shipped.commands import commands_of
 from tools.shipped.completions import bash_completion, fish_completion, zsh_completion
 from tools.shipped.dashboard import dashboard

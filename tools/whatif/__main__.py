@@ -2,9 +2,11 @@
 
 import argparse
 import gc
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from fastvhost.config import Endpoint
 from fastvhost.config_file import load_config
 from fastvhost.errors import ConfigError
 from fastvhost.model import VerdictKind
+from fastvhost.one_line_parser import OneLineParser
 from tools.dnslab import LabError, read_script
 from tools.flood.errors import FloodError
 from tools.flood.options import (
@@ -26,7 +29,6 @@ from tools.flood.options import (
 from tools.flood.report import Report
 from tools.flood.running import flood
 from tools.load import LoadError, Pdb, Plan, run_load
-from tools.one_line_parser import OneLineParser
 from tools.whatif.rig import open_rig
 from tools.whatif.zone import hosted_zone, made_up_hosts
 
@@ -41,6 +43,9 @@ _WARM_UP_ROUNDS = 10
 _MOST_TTL = 86_400
 _UNSET = Endpoint("127.0.0.1", 0)
 """Until the daemon has a port."""
+_INTERRUPTED = 130
+_TERMINATED = 143
+"""What a shell makes of SIGINT and SIGTERM."""
 
 _EPILOG = """\
 example:
@@ -54,18 +59,37 @@ with --zone-file it serves that zone instead. Once all hosts have been asked for
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0, and exits 2 on bad usage or where a part does not start."""
+    """Run the command line; returns 0, and exits 2 on bad usage or where a part does not start.
+
+    SIGTERM exits 143 as SIGINT returns 130: once lab and daemon have ended and their files are gone.
+    """
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
         check_reports(arguments.report)
-        report = _play(arguments)
+        with _unwound_by_sigterm():
+            report = _play(arguments)
         write_reports(report, arguments.report)
     except (FloodError, LoadError, LabError, ConfigError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
     return 0
+
+
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """Within, SIGTERM raises SystemExit, once: by itself it would end us without leaving any block."""
+
+    def unwind(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the clean-up short
+        sys.exit(_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _play(arguments: argparse.Namespace) -> Report:
