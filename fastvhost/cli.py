@@ -13,7 +13,7 @@ from contextlib import suppress
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EPIPE
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from fastvhost.command_line import DEFAULT_CONFIG, UNDECIDED, command_parser
 from fastvhost.errors import ConfigError, FastvhostError
@@ -40,6 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     _print_anything()
     args = command_parser().parse_args(argv)
+    try:
+        return _run(args)
+    finally:
+        with suppress(OSError):  # a closed one
+            _forget_unless_written(sys.stderr)
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         code = _COMMANDS[args.command](args)
         sys.stdout.flush()
@@ -86,12 +94,19 @@ def _open_closed_streams() -> None:
 
 
 def _complain(line: str, code: int) -> int:
-    # What stdout still holds cannot be written: leave nothing for the interpreter to fail on at its end.
     with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_unless_written(sys.stdout)
     with suppress(OSError):
         print(f"fastvhost: {line}", file=sys.stderr, flush=True)
     return code
+
+
+def _forget_unless_written(stream: TextIO) -> None:
+    """Leave nothing in it for the interpreter to fail on at its end, with an exit code of its own."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _print_anything() -> None:
