@@ -8,8 +8,6 @@ Source: RFC 4034 section 6.1 (the order of names), RFC 4035 section 5.4, RFC 684
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-import dns.name
-
 from fastvhost.resolve.reply import Nsec, RrType
 
 __all__ = ["Key", "NsecZone", "Proof", "key_of"]
@@ -183,5 +181,7 @@ def _shared(one: Key, other: Key) -> int:
 def key_of(name: str) -> Key:
     """The key of a name in lower-case text without trailing dot; escapes are those of zone files."""
     if "\\" in name:
+        import dns.name  # late, as in wire
+
         return tuple(label.lower() for label in reversed(dns.name.from_text(name, None).labels))
     return tuple(reversed(name.encode("ascii").split(b"."))) if name else ()
