@@ -50,15 +50,15 @@ class Replies:
         self._lengths = array("I", bytes(4 * len(ring)))
         self._outcomes = array("L", bytes(8 * len(ring)))
 
-    def take(self, outstanding: bytearray, sent: int) -> Matched:
-        """What is there, at most a batch.
+    def take(self, outstanding: bytearray, sent: int, most: int = BATCH) -> Matched:
+        """What is there, at most `most` of a batch.
 
         Args:
             outstanding: by id, 1 for each request that has no reply; those answered are set to 0.
             sent: how many requests have been sent.
         """
         first, first_id = self._next % len(self._ring), self._next % IDS
-        lengths = self._wire.receive(first, min(BATCH, len(self._ring) - first, IDS - first_id))
+        lengths = self._wire.receive(first, min(most, len(self._ring) - first, IDS - first_id))
         received = len(lengths)
         if not received:
             return Matched()
