@@ -277,8 +277,7 @@ def _domains(args: argparse.Namespace) -> int:
         code = COMMANDS[args.domains_command](args, _config(args.config))
         sys.stdout.flush()
     except BrokenPipeError:
-        # `list | head`: its reader has had enough. Nothing is left for the interpreter to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_unless_written(sys.stdout)  # `list | head`: its reader has had enough
         return 0
     return code
 
