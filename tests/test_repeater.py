@@ -1,18 +1,24 @@
 """The repeater: what its thread answers, what it leaves, and that nothing is lost between the two."""
 
+import os
 import random
 import select
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from fastvhost.faces import compiled
 from fastvhost.faces.batch import BATCH
 from fastvhost.faces.compiled import LIBRARY, Repeater
 from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.model import VerdictKind
+from tools.compile_batch import compile_batch
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="no compiled form here")
 
@@ -35,7 +41,9 @@ class Rig:
         self.client = socket.socket(type=socket.SOCK_DGRAM)
         self.client.connect(self.server.getsockname())
         self.client.settimeout(WITHIN)
+        before = threads()
         self.batch.start(NOW)
+        (self.thread,) = threads() - before
         self.client.send(b"anything")
         ((_, client),) = self.taken(1)
         self.batch.allow(client)
@@ -82,6 +90,26 @@ class Rig:
     def received(self, count: int) -> None:
         """Wait until the thread has seen so many datagrams beside the first."""
         wait_until(lambda: self.batch.counters().received >= count + 1)
+
+
+def threads() -> set[int]:
+    """The ids that the kernel has for the threads of this process."""
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
+
+
+def may_come_first() -> bool:
+    """Whether a thread of this process may have real-time scheduling, and priority."""
+
+    def attempt() -> bool:
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+            os.setpriority(os.PRIO_PROCESS, 0, -10)
+        except PermissionError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(attempt).result()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -246,6 +274,35 @@ def test_turns_go_on_where_no_thread_can_be_had(monkeypatch: pytest.MonkeyPatch)
             client.sendto(b"IDnew", server.getsockname())
             assert [octets for octets, _ in batch.turn(NOW)] == [b"IDnew"]
             assert batch.readable == server.fileno()
+
+
+def test_thread_comes_first_where_that_may_be_had(rig: Rig) -> None:
+    policy = os.SCHED_RR if may_come_first() else os.SCHED_OTHER
+    wait_until(lambda: os.sched_getscheduler(rig.thread) == policy)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
+def test_thread_that_leaves_too_little_to_others_shares_until_it_leaves_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not may_come_first():
+        pytest.skip("no real-time scheduling here")
+    monkeypatch.setattr(compiled, "LIBRARY", tmp_path / "libbatch.so")
+    assert compile_batch(tmp_path / "libbatch.so", ["-DLEFT_TO_OTHERS=0.2"]) is None
+    with closing(Rig()) as rig:
+        rig.put(KNOWN, b"IDxx....reply")
+
+        def answers_and_shares() -> bool:
+            rig.client.send(KNOWN)
+            rig.client.recv(100)
+            return os.sched_getscheduler(rig.thread) == os.SCHED_OTHER
+
+        wait_until(answers_and_shares)
+        assert os.getpriority(os.PRIO_PROCESS, rig.thread) < os.getpriority(os.PRIO_PROCESS, 0)
+        threading.Event().wait(0.3)
+        rig.client.send(KNOWN)
+        wait_until(lambda: os.sched_getscheduler(rig.thread) == os.SCHED_RR)
 
 
 class _WithoutThreads:

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -37,9 +38,15 @@ enum {
     LOOKS = 1 << 15,   /* of these for requests that have been answered only: their replies are renewed in any flood */
     KINDS = 8,
     BOUNDS = 15,       /* of a histogram of seconds */
-    PRIORITY = 10,     /* steps of nice(1) before the interpreter, which still has a tenth of a core that both want */
     NOWHERE = -1,
 };
+
+/* Of the thread's claim to a core, in seconds: it comes first as long as it leaves so much of it to others. */
+#ifndef LEFT_TO_OTHERS /* a test has another */
+#define LEFT_TO_OTHERS 0.5e-3
+#endif
+#define OF_SECONDS 10e-3
+#define SHORTEST_REST 5e-6 /* what is shorter is but the time of a system call */
 
 typedef struct {
     uint8_t octets[16]; /* IPv4 as ::ffff:a.b.c.d */
@@ -303,34 +310,54 @@ static void note_times(batch *self, double seconds) {
     }
 }
 
+/* What sched_setattr(2) takes; not every libc declares it. */
+typedef struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t slice, deadline, period; /* ns */
+} scheduling;
+
+static int schedule(scheduling wanted) {
+    wanted.size = sizeof wanted;
+    return !syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
 /* Have the kernel run this thread, which has little to do for each of many, as soon as there is something, also where
- * the interpreter is busy on the same core: by a short slice, which Linux 6.12 and later look at (sched(7)), and by
- * priority where that may be had (RLIMIT_NICE of getrlimit(2), CAP_SYS_NICE). */
-static void go_first(void) {
-    struct {
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t slice, deadline, period; /* ns */
-    } attributes = {0};
-    if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) || attributes.policy != SCHED_OTHER) return;
-    attributes.slice = 100 * 1000;
-    attributes.nice -= PRIORITY;
-    if (!syscall(SYS_sched_setattr, 0, &attributes, 0)) return;
-    attributes.nice += PRIORITY;
-    syscall(SYS_sched_setattr, 0, &attributes, 0);
+ * the interpreter is busy on the same core. Returns whether that may be had: RLIMIT_RTPRIO of getrlimit(2), or
+ * CAP_SYS_NICE. */
+static int come_first(void) { return schedule((scheduling){.policy = SCHED_RR, .priority = 1}); }
+
+/* Share the core with whatever else wants it: by a short slice, which Linux 6.12 and later look at (sched(7)), and
+ * with nine tenths where those may be had: RLIMIT_NICE, or CAP_SYS_NICE. */
+static void share(int niceness) {
+    scheduling wanted = {.policy = SCHED_OTHER, .nice = niceness - 10, .slice = 100 * 1000};
+    if (schedule(wanted)) return;
+    wanted.nice = niceness;
+    schedule(wanted);
 }
 
 static void *serve(void *argument) {
     batch *self = argument;
-    go_first();
     struct pollfd either[2] = {{.fd = self->fd, .events = POLLIN}, {.fd = self->stop, .events = POLLIN}};
+    int ours = sched_getscheduler(0) == SCHED_OTHER; /* else somebody has decided */
+    int niceness = getpriority(PRIO_PROCESS, 0), may_come_first = ours && come_first(), first = may_come_first;
+    double began = monotonic(), since = began, rest = 0;
+    if (ours && !first) share(niceness);
     while (!atomic_load(&self->stopping)) {
-        double began = monotonic();
         int received = receive(self, began + self->ahead);
-        if (received > 0) note_times(self, monotonic() - began);
+        double done = monotonic();
+        if (received > 0) note_times(self, done - began);
         if (received < BATCH) poll(either, 2, -1);
+        began = monotonic();
+        if (began - done > SHORTEST_REST) rest += began - done;
+        if (began - since < OF_SECONDS) continue;
+        if (may_come_first && first != (rest >= LEFT_TO_OTHERS)) {
+            first = !first && come_first();
+            if (!first) share(niceness);
+        }
+        since = began, rest = 0;
     }
     return NULL;
 }
@@ -387,7 +414,12 @@ batch *batch_open(int fd, uint32_t id_at, uint32_t entries, uint64_t seed0, uint
     if (!self) return NULL;
     uint32_t chains = 1;
     while (chains < entries) chains *= 2;
-    pthread_mutex_init(&self->lock, NULL);
+    /* Who holds it is not to wait for the core while a thread of higher priority waits for the lock. */
+    pthread_mutexattr_t inheriting;
+    pthread_mutexattr_init(&inheriting);
+    pthread_mutexattr_setprotocol(&inheriting, PTHREAD_PRIO_INHERIT);
+    pthread_mutex_init(&self->lock, &inheriting);
+    pthread_mutexattr_destroy(&inheriting);
     self->ready = self->stop = OWN_TURNS;
     self->fd = fd, self->id_at = id_at, self->mask = chains - 1, self->entries = entries;
     self->seed[0] = seed0, self->seed[1] = seed1;
