@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 _NOTHING_ANSWERED = 1
 _SECONDS = 5.0
-_BURST_SECONDS = 0.5e-3
+_BURST_SECONDS = 1e-3
 
 _EPILOG = """\
 examples:
@@ -85,7 +85,7 @@ def _plans(arguments: argparse.Namespace) -> list[Plan]:
         unknown_share=1.0,
         under=arguments.under,
         rate=arguments.flood,
-        # Two thousand bursts a second: one by one they would keep the generator from the hits.
+        # A thousand bursts a second: one by one they would keep the generator from the hits.
         burst=max(1, min(round(arguments.flood * _BURST_SECONDS), MAX_BURST)),
         seconds=lasts,
         timeout=arguments.timeout,
@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=0.0,
         metavar="N",
-        help="beside --rate: N random hosts a second, from another socket",
+        help="beside --rate: N random hosts a second, from another socket; their latencies are to 1 ms",
     )
     add("--seconds", type=float, metavar="S", help="end after this time (default: 5, without --count)")
     add("--count", type=int, metavar="N", help="end after this many requests")

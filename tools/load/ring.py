@@ -1,7 +1,7 @@
 """The requests of a run, all prebuilt: a ring of frames, sent in order, again and again.
 
 Frame number n has the id `n mod 65536`, so that sending costs no work in Python. Only frames for random
-hosts are touched again: 8 digits are written into each before it is sent.
+hosts are touched again: 8 digits are written into each before it is sent another time.
 """
 
 import random
@@ -61,21 +61,28 @@ class RequestRing:
         self.octets = bytearray(b"".join(frame.ljust(self.stride, b"\0") for frame in frames))
         self.echoes = [dialect.echo(frame) for frame in frames]
         """What the reply to each frame must repeat."""
+        for number in self._unknown:
+            self._renew(number)
+        self._never_sent = len(frames)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def refresh(self, first: int, count: int) -> None:
-        """Give the frames for random hosts among these, which are to be sent, hosts not asked before."""
-        unknown = self._unknown
-        if not unknown:
+        """Give the frames for random hosts among these, which are sent next, hosts not asked before."""
+        if self._never_sent > 0:
+            self._never_sent -= count
             return
+        unknown = self._unknown
         for number in islice(unknown, bisect_left(unknown, first), bisect_left(unknown, first + count)):
-            self._serial += 1
-            at = number * self.stride
-            digits = at + self._digits_at
-            self.octets[digits : digits + _SERIAL_DIGITS] = b"%08d" % (self._serial % 10**_SERIAL_DIGITS)
-            self.echoes[number] = self._dialect.echo(self.octets[at : at + self.lengths[number]])
+            self._renew(number)
+
+    def _renew(self, number: int) -> None:
+        self._serial += 1
+        at = number * self.stride
+        digits = at + self._digits_at
+        self.octets[digits : digits + _SERIAL_DIGITS] = b"%08d" % (self._serial % 10**_SERIAL_DIGITS)
+        self.echoes[number] = self._dialect.echo(self.octets[at : at + self.lengths[number]])
 
 
 def _repeated(names: Sequence[bytes], order: random.Random) -> Iterator[bytes]:

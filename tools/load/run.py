@@ -29,8 +29,11 @@ _SHORT_WAIT = 0.01
 _SPIN = 200e-6
 """Open loop: a wait shorter than this spins, since waking from sleep would be late by a part of it."""
 
+_LOOK_EVERY = 1e-3
+"""Seconds between two looks at the replies to a loop beside the first."""
+
 _FEW = 8
-"""Replies to a loop beside the first that are taken at a time: to read one takes some microseconds."""
+"""Of these, that are taken at a time: to read one takes some microseconds."""
 
 _REHEARSAL_SECONDS = 10.0
 """After which it is over, complete or not."""
@@ -93,7 +96,7 @@ def run_together(
         wires = [line.wire for line in lines]
         while (sending := [run for run in runs if run.is_sending()]) or any(run.waiting for run in runs):
             next_due = min((run.send_due() for run in sending), default=inf)
-            if not runs[0].collect() + sum(run.collect(_FEW) for run in runs[1:]):
+            if not runs[0].collect() + sum(run.collect_beside() for run in runs[1:]):
                 _wait_for(wires, min(next_due - time.perf_counter() - _SPIN, _SHORT_WAIT))
         return [run.figures for run in runs]
 
@@ -244,6 +247,7 @@ class _OpenLoop(_Run):
     def __init__(self, line: _Line, plan: Plan, pace: Pace, progress: Progress | None = None) -> None:
         super().__init__(line, plan, progress)
         self._pace = pace
+        self._look_at = self._start + _LOOK_EVERY / 2  # between the bursts that are due at a millisecond
         if plan.seconds is not None:
             self._most = min(self._most, pace.due(plan.seconds))
 
@@ -257,3 +261,16 @@ class _OpenLoop(_Run):
         if due > 0:
             self._send(due, self._start + self._pace.at(self.figures.sent), self._pace)
         return self._start + self._pace.at(self.figures.sent)
+
+    def collect_beside(self) -> int:
+        """Take a few of the replies that are there, every millisecond until none is left; return how many.
+
+        For a loop beside the one that is measured, from which each look keeps the generator.
+        """
+        now = time.perf_counter()
+        if now < self._look_at:
+            return 0
+        received = self.collect(_FEW)
+        if received < _FEW:
+            self._look_at += _LOOK_EVERY * ((now - self._look_at) // _LOOK_EVERY + 1)
+        return received
