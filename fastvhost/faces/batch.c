@@ -41,11 +41,13 @@ enum {
     NOWHERE = -1,
 };
 
-/* Of the thread's claim to a core, in seconds: it comes first as long as it leaves so much of it to others. */
+/* A thread that comes first on its core leaves so much of it to others. With requests for the interpreter that is more
+ * than the twentieth which the kernel would take otherwise, 50 ms at a time (sched_rt_runtime_us, fair server). */
 #ifndef LEFT_TO_OTHERS /* a test has another */
-#define LEFT_TO_OTHERS 0.5e-3
+#define LEFT_TO_OTHERS 120000L /* nanoseconds */
 #endif
-#define OF_SECONDS 10e-3
+#define OFTEN 2e-3  /* seconds, */
+#define SELDOM 2e-2 /* and without such requests */
 #define SHORTEST_REST 5e-6 /* what is shorter is but the time of a system call */
 
 typedef struct {
@@ -121,6 +123,7 @@ typedef struct {
         uint8_t requests[BATCH][REQUEST];
         uint8_t replies[BATCH][REPLY];
         uint32_t repeated[KINDS];
+        uint32_t left; /* to the owner, and not for a look only */
     } turn;
 } batch;
 
@@ -254,6 +257,7 @@ static void send_all(batch *self, uint32_t count) {
 /* Receive a batch, repeat what can be, and leave the rest. Returns how many were received; -1: none could be. */
 static int receive(batch *self, double now) {
     uint32_t out = 0, queued;
+    self->turn.left = 0;
     for (int i = 0; i < BATCH; i++) {
         self->turn.in_vectors[i] = (struct iovec){self->turn.requests[i], REQUEST};
         self->turn.in[i].msg_hdr = (struct msghdr){.msg_name = &self->turn.names[i],
@@ -274,6 +278,7 @@ static int receive(batch *self, double now) {
         uint32_t octets = may_ask(self, slot) ? write_repeated(self, slot, now, self->turn.replies[out]) : 0;
         if (!octets) {
             if (!leave(self, slot, self->turn.in[slot].msg_hdr.msg_namelen)) add(&self->counts.overrun, 1);
+            self->turn.left++;
             continue;
         }
         self->turn.out_vectors[out] = (struct iovec){self->turn.replies[out], octets};
@@ -331,7 +336,8 @@ static int come_first(void) { return schedule((scheduling){.policy = SCHED_RR, .
 
 /* Share the core with whatever else wants it: by a short slice, which Linux 6.12 and later look at (sched(7)), and
  * with nine tenths where those may be had: RLIMIT_NICE, or CAP_SYS_NICE. */
-static void share(int niceness) {
+static void share(void) {
+    int niceness = getpriority(PRIO_PROCESS, 0);
     scheduling wanted = {.policy = SCHED_OTHER, .nice = niceness - 10, .slice = 100 * 1000};
     if (schedule(wanted)) return;
     wanted.nice = niceness;
@@ -341,23 +347,25 @@ static void share(int niceness) {
 static void *serve(void *argument) {
     batch *self = argument;
     struct pollfd either[2] = {{.fd = self->fd, .events = POLLIN}, {.fd = self->stop, .events = POLLIN}};
+    const struct timespec pause = {.tv_nsec = LEFT_TO_OTHERS};
     int ours = sched_getscheduler(0) == SCHED_OTHER; /* else somebody has decided */
-    int niceness = getpriority(PRIO_PROCESS, 0), may_come_first = ours && come_first(), first = may_come_first;
+    int first = ours && come_first(), left = 0;
     double began = monotonic(), since = began, rest = 0;
-    if (ours && !first) share(niceness);
+    if (ours && !first) share();
     while (!atomic_load(&self->stopping)) {
         int received = receive(self, began + self->ahead);
         double done = monotonic();
         if (received > 0) note_times(self, done - began);
         if (received < BATCH) poll(either, 2, -1);
         began = monotonic();
+        left |= self->turn.left > 0;
         if (began - done > SHORTEST_REST) rest += began - done;
-        if (began - since < OF_SECONDS) continue;
-        if (may_come_first && first != (rest >= LEFT_TO_OTHERS)) {
-            first = !first && come_first();
-            if (!first) share(niceness);
+        if (began - since < (left ? OFTEN : SELDOM)) continue;
+        if (first && rest < LEFT_TO_OTHERS * 1e-9) {
+            nanosleep(&pause, NULL);
+            began = monotonic();
         }
-        since = began, rest = 0;
+        since = began, rest = 0, left = 0;
     }
     return NULL;
 }
