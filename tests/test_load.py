@@ -402,9 +402,18 @@ def test_a_pace_counts_what_is_due_before_an_instant(poisson: bool) -> None:
     for number in (1, 1_000, IDS - 1, IDS, 3 * IDS + 7):
         at = pace.at(number)
         assert pace.due(at + 1e-7) == number + 1
-        assert list(pace.instants(number, 1, 5.0)) == [pytest.approx(5.0 + at)]
     assert pace.at(IDS) == pytest.approx(IDS / 1_000.0)
-    assert list(pace.instants(IDS - 2, 2, 0.0)) == [pace.at(IDS - 2), pace.at(IDS - 1)]
+
+
+@pytest.mark.parametrize("poisson", [False, True])
+def test_a_pace_tells_since_when_the_last_requests_with_some_ids_were_due(poisson: bool) -> None:
+    pace = Pace(1_000.0, poisson=poisson)
+    sent = 3 * IDS + 8
+    elapsed = pace.at(sent)
+    for ids in (range(8), range(IDS - 2, IDS), [7, IDS - 1, 8, 0]):
+        numbers = [(3 if one < 8 else 2) * IDS + one for one in ids]
+        expected = [elapsed - pace.at(number) for number in numbers]
+        assert pace.since_due(ids, sent, elapsed) == pytest.approx(expected)
 
 
 def test_a_pace_in_bursts_has_several_due_at_a_time() -> None:

@@ -3,6 +3,7 @@
 import random
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate
 
 from tools.load.ring import IDS
@@ -39,11 +40,13 @@ class Pace:
         rounds, within = divmod(number, IDS)
         return rounds * self._round + self._instants[within]
 
-    def instants(self, first: int, count: int, start: float) -> "array[float]":
-        """When `count` requests from number `first` on are due, by a clock that said `start` at the start.
-
-        All of them are of one round.
-        """
-        rounds, within = divmod(first, IDS)
-        start += rounds * self._round
-        return array("d", [start + instant for instant in self._instants[within : within + count]])
+    def since_due(self, ids: Sequence[int], sent: int, elapsed: float) -> list[float]:
+        """How long before `elapsed` the last requests with these ids were due, `sent` having been sent."""
+        rounds, last = divmod(sent - 1, IDS)
+        of_this = elapsed - rounds * self._round
+        of_the_one_before = of_this + self._round
+        instants = self._instants
+        if isinstance(ids, range):  # all of one round
+            base = of_this if ids.start <= last else of_the_one_before
+            return [base - instant for instant in instants[ids.start : ids.stop]]
+        return [(of_this if one <= last else of_the_one_before) - instants[one] for one in ids]

@@ -2,8 +2,9 @@
 
 import select
 import time
+from abc import ABC, abstractmethod
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from math import inf
 
 from tools.load.errors import LoadError
 from tools.load.figures import Figures
-from tools.load.latency import LatencyHistogram
 from tools.load.pace import Pace
 from tools.load.plan import Plan
 from tools.load.replies import Matched, Replies
@@ -64,9 +64,9 @@ def run_load(
     with _open_line(plan, batched) as line:
         if begin is not None:
             begin()
-        run = _Run(line, plan, progress)
-        run.closed_loop(plan.window)
-        return run.figures
+        loop = _ClosedLoop(line, plan, progress)
+        loop.run()
+        return loop.figures
 
 
 def run_together(
@@ -120,8 +120,8 @@ def _open_line(plan: Plan, batched: bool | None) -> Iterator[_Line]:
             line = _Line(ring, wire, Replies(wire, ring, plan.dialect))
             if plan.rehearse:
                 once = replace(plan, rate=None, seconds=_REHEARSAL_SECONDS, count=len(ring))
-                rehearsal = _Run(line, once)
-                rehearsal.closed_loop(plan.window)
+                rehearsal = _ClosedLoop(line, once)
+                rehearsal.run()
                 line.rehearsal_seconds = rehearsal.figures.seconds
             yield line
     except ConnectionRefusedError as error:
@@ -141,7 +141,16 @@ def _wait_for(wires: Sequence[Wire], seconds: float) -> None:
         select.select(wires, [], [], seconds)
 
 
-class _Run:
+def _tally(verdicts: Counter[int], outcomes: Sequence[int]) -> None:
+    """Count these; nearly always all of them are the same."""
+    first = outcomes[0]
+    if outcomes.count(first) == len(outcomes):
+        verdicts[first] += len(outcomes)
+    else:
+        verdicts.update(outcomes)
+
+
+class _Run(ABC):
     """The state of one run. Requests are numbered from 0; the id of one is its number modulo `IDS`."""
 
     def __init__(self, line: _Line, plan: Plan, progress: Progress | None = None) -> None:
@@ -151,9 +160,8 @@ class _Run:
         self._replies = line.replies
         self._progress = progress
         self._timeout = plan.timeout
-        # By id: whether a request is outstanding, and when it was (due to be) sent.
+        # By id, whether a request is outstanding.
         self._outstanding = bytearray(IDS)
-        self._times = array("d", bytes(8 * IDS))
         self._batches: deque[tuple[int, int, float]] = deque()
         """First number, count and time of each batch that may still have requests outstanding."""
         self._most = plan.count if plan.count is not None else 2**63
@@ -161,16 +169,9 @@ class _Run:
         self._end = self._start + (plan.seconds if plan.seconds is not None else inf)
         self._report_at = self._start + 1.0
 
-    def closed_loop(self, window: int) -> None:
-        """Keep `window` requests outstanding, topped up by a quarter at a time for the sake of batches."""
-        step = max(1, window // 4)
-        while (now := time.perf_counter()) < self._end and self.figures.sent < self._most:
-            room = min(window - self.waiting, self._most - self.figures.sent)
-            if room >= min(step, self._most - self.figures.sent):
-                self._send(room, now)
-            self._collect_or_wait()
-        while self.waiting:
-            self._collect_or_wait()
+    @abstractmethod
+    def _latencies(self, ids: Sequence[int], now: float) -> Sequence[float]:
+        """Seconds from when requests with these ids were sent, or due, to `now`."""
 
     def collect(self, most: int = BATCH) -> int:
         """Take the replies that are there, at most a batch; return how many datagrams came."""
@@ -184,17 +185,13 @@ class _Run:
             self._progress(self.figures, now - self._start)
         return matched.received
 
-    def _collect_or_wait(self) -> None:
-        if not self.collect():
-            _wait_for([self._wire], _SHORT_WAIT)
-
     @property
     def waiting(self) -> int:
         """Requests outstanding."""
         return self.figures.sent - self.figures.answered - self.figures.lost
 
-    def _send(self, wanted: int, at: float, pace: Pace | None = None) -> None:
-        """Send up to `wanted` frames in one batch, the first timed `at`, the next as `pace` has them."""
+    def _send(self, wanted: int, at: float) -> slice:
+        """Send up to `wanted` frames in one batch, the first of which is due `at`; return their ids."""
         number = self.figures.sent
         first_id, in_ring = number % IDS, number % len(self._ring)
         # The first goes alone: in a batch sendmmsg would swallow what a closed port answers to it.
@@ -204,11 +201,9 @@ class _Run:
         count = self._wire.send(in_ring, count)
         ids = slice(first_id, first_id + count)
         self._outstanding[ids] = b"\1" * count
-        self._times[ids] = (
-            array("d", (at,)) * count if pace is None else pace.instants(number, count, self._start)
-        )
         self._batches.append((number, count, at))
         self.figures.sent += count
+        return ids
 
     def _count(self, matched: Matched, now: float) -> None:
         figures = self.figures
@@ -216,16 +211,13 @@ class _Run:
         answered = len(matched.outcomes) + len(matched.unknown_outcomes)
         figures.answered += answered
         figures.strays += matched.received - answered
-        figures.verdicts.update(matched.outcomes)
-        self._time(matched.ids, now, figures.latency_of_known)
+        if matched.ids:
+            _tally(figures.verdicts, matched.outcomes)
+            figures.latency_of_known.record(self._latencies(matched.ids, now))
         if matched.unknown_ids:
-            figures.verdicts.update(matched.unknown_outcomes)
-            figures.verdicts_of_unknown.update(matched.unknown_outcomes)
-            self._time(matched.unknown_ids, now, figures.latency_of_unknown)
-
-    def _time(self, ids: Sequence[int], now: float, latency: LatencyHistogram) -> None:
-        times = self._times
-        latency.record([now - times[message_id] for message_id in ids])
+            _tally(figures.verdicts, matched.unknown_outcomes)
+            _tally(figures.verdicts_of_unknown, matched.unknown_outcomes)
+            figures.latency_of_unknown.record(self._latencies(matched.unknown_ids, now))
 
     def _expire(self, now: float, before: int = 0) -> None:
         """Count as lost what is past its time-out, or has a number below `before`: its id is needed."""
@@ -235,6 +227,36 @@ class _Run:
             ids = slice(number % IDS, number % IDS + count)
             self.figures.lost += self._outstanding[ids].count(1)
             self._outstanding[ids] = bytes(count)
+
+
+class _ClosedLoop(_Run):
+    """Keeps `window` requests outstanding, topped up by a quarter at a time for the sake of batches."""
+
+    def __init__(self, line: _Line, plan: Plan, progress: Progress | None = None) -> None:
+        super().__init__(line, plan, progress)
+        self._window = plan.window
+        # By id, when it was sent.
+        self._times = array("d", bytes(8 * IDS))
+
+    def run(self) -> None:
+        """To the end of the plan."""
+        window, step = self._window, max(1, self._window // 4)
+        while (now := time.perf_counter()) < self._end and self.figures.sent < self._most:
+            room = min(window - self.waiting, self._most - self.figures.sent)
+            if room >= min(step, self._most - self.figures.sent):
+                ids = self._send(room, now)
+                self._times[ids] = array("d", (now,)) * (ids.stop - ids.start)
+            self._collect_or_wait()
+        while self.waiting:
+            self._collect_or_wait()
+
+    def _collect_or_wait(self) -> None:
+        if not self.collect():
+            _wait_for([self._wire], _SHORT_WAIT)
+
+    def _latencies(self, ids: Sequence[int], now: float) -> Sequence[float]:
+        times = self._times
+        return [now - times[message_id] for message_id in ids]
 
 
 class _OpenLoop(_Run):
@@ -259,7 +281,7 @@ class _OpenLoop(_Run):
         """Send what is due, at most a batch; return when the next one is."""
         due = min(self._pace.due(time.perf_counter() - self._start), self._most) - self.figures.sent
         if due > 0:
-            self._send(due, self._start + self._pace.at(self.figures.sent), self._pace)
+            self._send(due, self._start + self._pace.at(self.figures.sent))
         return self._start + self._pace.at(self.figures.sent)
 
     def collect_beside(self) -> int:
@@ -274,3 +296,6 @@ class _OpenLoop(_Run):
         if received < _FEW:
             self._look_at += _LOOK_EVERY * ((now - self._look_at) // _LOOK_EVERY + 1)
         return received
+
+    def _latencies(self, ids: Sequence[int], now: float) -> Sequence[float]:
+        return self._pace.since_due(ids, self.figures.sent, now - self._start)
