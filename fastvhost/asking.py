@@ -16,6 +16,7 @@ from fastvhost.model import Finding
 from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
 from fastvhost.resolve.scout import Scout
+from fastvhost.resolve.system import system_servers
 from fastvhost.resolve.upstream import Upstream, UpstreamCounters
 from fastvhost.resolve.walker import Walker
 
@@ -140,6 +141,4 @@ def servers_of(config: Config) -> tuple[Endpoint, ...]:
     """
     if config.dns.servers:
         return config.dns.servers
-    from fastvhost.resolve.system import system_servers  # 150 ms, and only where no server is configured
-
     return system_servers()
