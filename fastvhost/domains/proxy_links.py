@@ -4,14 +4,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import trio
 
 from fastvhost.config import Proxies
-from fastvhost.domains.jsonrpc import RpcClient, open_rpc
-from fastvhost.domains.proxies import HtablePush, Reload, ReloadDebouncer, kamailio_reload, opensips_reload
 from fastvhost.model import VerdictKind
 from fastvhost.target import parse_target
+
+if TYPE_CHECKING:
+    from fastvhost.domains.jsonrpc import RpcClient
+    from fastvhost.domains.proxies import HtablePush, ReloadDebouncer
 
 __all__ = ["ProxyLinks"]
 
@@ -36,14 +39,15 @@ class ProxyLinks:
             ListenError: no socket could be had.
             ValueError: a proxy of the configuration is not on this machine.
         """
+        targets = dict.fromkeys((*self._config.kamailio, *self._config.opensips))
+        if not targets:
+            yield
+            return
+        from fastvhost.domains.jsonrpc import open_rpc  # late: 4 ms of each start with what it brings
+
         with ExitStack() as sockets:
-            clients = {text: sockets.enter_context(open_rpc(parse_target(text))) for text in self._targets()}
-            for text in self._config.kamailio:
-                self._reloads.append(self._debouncer(kamailio_reload(clients[text].call), text))
-                if self._config.htable:
-                    self._pushes.append(self._push(clients[text], text))
-            for text in self._config.opensips:
-                self._reloads.append(self._debouncer(opensips_reload(clients[text].call), text))
+            clients = {text: sockets.enter_context(open_rpc(parse_target(text))) for text in targets}
+            self._link(clients)
             async with trio.open_nursery() as nursery:
                 for client in clients.values():
                     nursery.start_soon(client.receive)
@@ -80,15 +84,22 @@ class ProxyLinks:
             total.update({f"htable.{name}": n for name, n in asdict(push.counters).items()})
         return dict(total)
 
-    def _targets(self) -> Iterable[str]:
-        return dict.fromkeys((*self._config.kamailio, *self._config.opensips))
+    def _link(self, clients: "dict[str, RpcClient]") -> None:
+        from fastvhost.domains.proxies import HtablePush, ReloadDebouncer, kamailio_reload, opensips_reload
 
-    def _debouncer(self, reload: Reload, text: str) -> ReloadDebouncer:
-        return ReloadDebouncer(reload, name=text, interval=self._config.reload_interval)
+        def push_to(text: str) -> HtablePush:
+            def emptied() -> None:
+                push.push_all((name, VerdictKind.HOSTED, self._ttl) for name in self._known())
 
-    def _push(self, client: RpcClient, text: str) -> HtablePush:
-        def emptied() -> None:
-            push.push_all((name, VerdictKind.HOSTED, self._ttl) for name in self._known())
+            push = HtablePush(clients[text].call, name=text, table=self._config.htable, emptied=emptied)
+            return push
 
-        push = HtablePush(client.call, name=text, table=self._config.htable, emptied=emptied)
-        return push
+        interval = self._config.reload_interval
+        for text in self._config.kamailio:
+            reload = kamailio_reload(clients[text].call)
+            self._reloads.append(ReloadDebouncer(reload, name=text, interval=interval))
+            if self._config.htable:
+                self._pushes.append(push_to(text))
+        for text in self._config.opensips:
+            reload = opensips_reload(clients[text].call)
+            self._reloads.append(ReloadDebouncer(reload, name=text, interval=interval))
