@@ -80,10 +80,12 @@ def first_answer(config: Path, port: int, rig: Rig, environment: dict[str, str])
         BenchError: no right answer came.
     """
     command = [sys.executable, "-m", "fastvhost", "serve", "--config", str(config)]
-    with on_core(rig.server_core), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-        with process:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        # Whoever asks all along leaves the server's core to it.
+        with on_core(rig.server_core):
+            started = time.perf_counter()
+            process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        with process, on_core(rig.other_core):
             try:
                 sock.connect(("127.0.0.1", port))
                 sock.settimeout(_ASK_EVERY_SECONDS)
