@@ -1,6 +1,6 @@
 """Latency of hits over PDB at 10, 50 and 80 % of capacity: alone, and while unknown hosts flood in.
 
-    python -m bench.latency --runs 5 --seconds 1 --output bench/results/latency.json
+    python -m bench.latency --runs 7 --seconds 1 --output bench/results/latency.json
 
 The limits are the default ones, so that nearly all of a flood is refused. A full-rate flood is as much as
 takes the server to 90 % of what it can do: beyond all that it can do, every queue grows for ever.
@@ -81,7 +81,7 @@ def _measure(turns: int, seconds: float) -> tuple[dict[str, float], list[Latency
 def _parser() -> argparse.ArgumentParser:
     parser = parser_of("latency", __doc__)
     add = parser.add_argument
-    add("--runs", type=int, default=5, help="of each scene (default: %(default)s)")
+    add("--runs", type=int, default=7, help="of each scene (default: %(default)s)")
     add("--seconds", type=float, default=1.0, help="of one run (default: %(default)s)")
     return parser
 
