@@ -1,6 +1,6 @@
 """Latencies of hits in an open loop, at a share of what the server can do, beside unknown hosts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
@@ -24,6 +24,7 @@ HEADINGS = (
     "lost",
     "p50 us",
     "p99 us",
+    "p99 of runs",
     "p99.9 us",
     "max us",
     "without a core ms",
@@ -55,10 +56,11 @@ class Latency:
     highest: float | None
     waited: float
     """Milliseconds in which the server was to answer hits and something else had its core."""
+    p99_of_runs: Sequence[float] = ()
+    """Of several: the lowest, which nothing else disturbed, and the highest."""
 
     def row(self) -> tuple[str, ...]:
         """Under `HEADINGS`."""
-        latencies = (self.p50, self.p99, self.p999, self.highest)
         return (
             self.scene,
             f"{self.share:.0%}",
@@ -66,9 +68,17 @@ class Latency:
             f"{self.unknown_rate:,.0f}",
             f"{self.sent:,}",
             f"{self.lost:,}",
-            *("-" if value is None else f"{value:,.0f}" for value in latencies),
+            _written(self.p50),
+            _written(self.p99),
+            "-".join(map(_written, self.p99_of_runs)) or "-",
+            _written(self.p999),
+            _written(self.highest),
             f"{self.waited:,.0f}",
         )
+
+
+def _written(microseconds: float | None) -> str:
+    return "-" if microseconds is None else f"{microseconds:,.0f}"
 
 
 def capacity(load: Load, rig: Rig, seconds: float) -> float:
@@ -138,20 +148,22 @@ def latencies(
 def medians(runs: Sequence[Latency]) -> Latency:
     """Of runs of one scene and share: medians, but all that were sent and lost."""
 
-    def middle(values: Sequence[float | None]) -> float | None:
-        known = [value for value in values if value is not None]
-        return median(known) if known else None
+    def middle(values: Iterable[float | None]) -> float | None:
+        among = [value for value in values if value is not None]
+        return median(among) if among else None
 
+    p99s = [run.p99 for run in runs if run.p99 is not None]
     return replace(
         runs[0],
         rate=median(run.rate for run in runs),
         unknown_rate=median(run.unknown_rate for run in runs),
         sent=sum(run.sent for run in runs),
         lost=sum(run.lost for run in runs),
-        p50=middle([run.p50 for run in runs]),
-        p99=middle([run.p99 for run in runs]),
-        p999=middle([run.p999 for run in runs]),
-        highest=middle([run.highest for run in runs]),
+        p50=middle(run.p50 for run in runs),
+        p99=middle(run.p99 for run in runs),
+        p99_of_runs=(min(p99s), max(p99s)) if p99s else (),
+        p999=middle(run.p999 for run in runs),
+        highest=middle(run.highest for run in runs),
         waited=median(run.waited for run in runs),
     )
 

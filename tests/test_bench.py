@@ -75,10 +75,12 @@ def test_markdown_table_has_a_rule_below_its_headings() -> None:
 def test_medians_take_the_middle_of_latencies_and_the_sum_of_losses() -> None:
     middle = medians([latency(100.0, lost=1), latency(900.0), latency(200.0, lost=2)])
     assert (middle.p99, middle.lost, middle.sent, middle.p999) == (200.0, 3, 6_000, None)
+    assert middle.p99_of_runs == (100.0, 900.0)
 
 
 def test_medians_leave_out_runs_without_an_answer() -> None:
     assert medians([latency(None), latency(300.0), latency(None)]).p99 == 300.0
+    assert medians([latency(None)]).p99_of_runs == ()
 
 
 def test_medians_are_printed_and_told_of_each_scene_and_share_in_the_order_of_the_runs(
@@ -164,7 +166,7 @@ def test_report_writes_tables_and_plots_of_what_was_measured(tmp_path: Path) -> 
     )
     assert "2026-11-23, commit 2ff32910dccf+changes, 2 cores (Some CPU, Linux 6), trio 0.35.0" in written
     assert "Not installed, not measured: dnsdist (dnsdist)." in written
-    assert "| alone | 10% | 1,000 | 0 | 2,000 | 0 | 50 | 100 | - | 300 |" in written
+    assert "| alone | 10% | 1,000 | 0 | 2,000 | 0 | 50 | 100 | - | - | 300 |" in written
     assert "### Start" not in written
     assert {path.name for path in tmp_path.glob("*.svg")} == {"load.svg", "latency.svg"}
 
