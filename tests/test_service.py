@@ -2,13 +2,14 @@
 
 from collections import Counter
 from math import inf
+from pathlib import Path
 
-import dns.resolver
 import pytest
 import trio
 
 from fastvhost import ConfigError, ListenError, VerdictKind, open_service
 from fastvhost.faces.pdb_codec import write_request
+from fastvhost.resolve import system
 from tests.support import ZONE, PdbClient, as_kept, config_on, free_endpoint, until
 from tools.dnslab import Effect, Fault, open_lab
 
@@ -212,11 +213,8 @@ async def test_port_in_use_is_one_clear_line() -> None:
                 pytest.fail("it started")
 
 
-async def test_no_server_anywhere_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_configuration(*_: object, **__: object) -> None:
-        raise dns.resolver.NoResolverConfiguration
-
-    monkeypatch.setattr(dns.resolver, "Resolver", no_configuration)
+async def test_no_server_anywhere_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(system, "RESOLV_CONF", tmp_path / "resolv.conf")
     async with open_lab([ZONE]) as lab:
         config = config_on(lab, dns={"servers": ()})
         with pytest.raises(ConfigError, match="name at least one server in dns"):
