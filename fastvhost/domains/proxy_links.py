@@ -94,12 +94,11 @@ class ProxyLinks:
             push = HtablePush(clients[text].call, name=text, table=self._config.htable, emptied=emptied)
             return push
 
-        interval = self._config.reload_interval
-        for text in self._config.kamailio:
-            reload = kamailio_reload(clients[text].call)
-            self._reloads.append(ReloadDebouncer(reload, name=text, interval=interval))
-            if self._config.htable:
-                self._pushes.append(push_to(text))
-        for text in self._config.opensips:
-            reload = opensips_reload(clients[text].call)
-            self._reloads.append(ReloadDebouncer(reload, name=text, interval=interval))
+        config = self._config
+        for reload_of, texts in ((kamailio_reload, config.kamailio), (opensips_reload, config.opensips)):
+            self._reloads += [
+                ReloadDebouncer(reload_of(clients[text].call), name=text, interval=config.reload_interval)
+                for text in texts
+            ]
+        if config.htable:
+            self._pushes += map(push_to, config.kamailio)
