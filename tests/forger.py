@@ -15,10 +15,13 @@ import trio
 
 from tools.dnslab import Lab
 
-__all__ = ["Forge", "bound_alike", "carry_connections", "lie", "open_forger"]
+__all__ = ["Client", "Forge", "bound_alike", "carry_connections", "lie", "open_forger"]
 
-Forge = Callable[[bytes], Iterable[bytes]]
-"""From a query to the datagrams that go out before the true answer."""
+Client = tuple[str, int]
+"""The address and port that a query came from."""
+
+Forge = Callable[[bytes, Client], Iterable[bytes]]
+"""From a query and who sent it to the datagrams that go out before the true answer."""
 
 
 def lie(query: bytes) -> bytes:
@@ -64,12 +67,12 @@ def bound_alike() -> tuple[trio.socket.SocketType, trio.socket.SocketType]:
 async def _answer(udp: trio.socket.SocketType, lab: Lab, forge: Forge, nursery: trio.Nursery) -> None:
     while True:
         query, client = await udp.recvfrom(4_096)
-        for forged in forge(query):
+        for forged in forge(query, client):
             await udp.sendto(forged, client)
         nursery.start_soon(_carry_answer, udp, lab, query, client)
 
 
-async def _carry_answer(udp: trio.socket.SocketType, lab: Lab, query: bytes, client: tuple[str, int]) -> None:
+async def _carry_answer(udp: trio.socket.SocketType, lab: Lab, query: bytes, client: Client) -> None:
     with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:
         await sock.connect(lab.address)
         await sock.send(query)
