@@ -257,7 +257,10 @@ def _config(path: Path | None) -> "Config":
         return load_config(DEFAULT_CONFIG)
     from fastvhost.local import own_by_default
 
-    config = Config(own=own_by_default())
+    try:
+        config = Config(own=own_by_default())
+    except ConfigError as error:
+        raise ConfigError(f"no {DEFAULT_CONFIG}, and {error}: write one that gives them") from error
     addresses = ", ".join(
         f"{network.network_address}{' (private: DNS will not lead to it)' if network.is_private else ''}"
         for network in config.own.addresses

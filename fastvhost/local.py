@@ -20,9 +20,7 @@ def own_by_default() -> Own:
     """
     found = [network for family, elsewhere in _ELSEWHERE if (network := _source_of(family, elsewhere))]
     if not found:
-        raise ConfigError(
-            "no configuration, and this machine has no route outwards: give own.addresses in one"
-        )
+        raise ConfigError("this machine has no route outwards whose address could be taken for own.addresses")
     return Own(addresses=tuple(found))
 
 
