@@ -12,6 +12,7 @@ import trio
 from fastvhost.budgets import Budgets
 from fastvhost.config import Config, Dns, Endpoint, Own
 from fastvhost.domains.text import TextRecords
+from fastvhost.giving_way import GivingWay
 from fastvhost.model import Finding
 from fastvhost.resolve.denial import ProvenDenial
 from fastvhost.resolve.reply import Answer, Failure, Negative, Txt
@@ -27,7 +28,12 @@ class Asking:
     """The upstream, the walks on it, the scout before them and what they may cost."""
 
     def __init__(
-        self, config: Config, servers: tuple[Endpoint, ...], *, registrable_domain: Callable[[str], str]
+        self,
+        config: Config,
+        servers: tuple[Endpoint, ...],
+        *,
+        registrable_domain: Callable[[str], str],
+        giving_way: GivingWay,
     ) -> None:
         """`servers` are those of `servers_of`; `registrable_domain` has that of a canonical host."""
         self._registrable_domain = registrable_domain
@@ -36,7 +42,7 @@ class Asking:
         self._upstream = Upstream(config.dns, servers)
         self._walker = Walker(config, self._upstream, zone_of=registrable_domain)
         self.budgets = self._new_budgets()
-        self.scout = Scout(self._scouted_for())
+        self.scout = Scout(self._scouted_for(), giving_way)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[trio.Nursery]:

@@ -1,10 +1,9 @@
-"""Work for unknown hosts in small pieces, between which those who answer known ones may go first."""
+"""Work for unknown hosts in small pieces, between which known ones are answered."""
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-__all__ = ["giving_way"]
+__all__ = ["GivingWay"]
 
 _PIECE = 3
 """Of requests or replies: about a tenth of a millisecond."""
@@ -12,13 +11,21 @@ _PIECE = 3
 _Item = TypeVar("_Item")
 
 
-def giving_way(items: Iterable[_Item]) -> Iterator[_Item]:
-    """The items as they come; before the first, and after each `_PIECE`, others who want this core go first.
+class GivingWay:
+    """Who has something to do that is never to wait for a whole turn of something else."""
 
-    Where two threads want one core, neither of them in real time, Linux changes from one to the other in its
-    ticks only, up to 10 ms apart: long enough for 4,000 requests to queue (sched_yield(2), sched(7)).
-    """
-    for number, item in enumerate(items):
-        if number % _PIECE == 0:
-            os.sched_yield()
-        yield item
+    def __init__(self) -> None:
+        self._others: list[Callable[[], None]] = []
+
+    def to(self, other: Callable[[], None]) -> Callable[[], None]:
+        """Have `other` called between pieces from now on, which never raises; call the result to end that."""
+        self._others.append(other)
+        return lambda: self._others.remove(other)
+
+    def while_doing(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """The items as they come; before the first, and after each `_PIECE`, it is the others' turn."""
+        for number, item in enumerate(items):
+            if number % _PIECE == 0:
+                for other in self._others:
+                    other()
+            yield item

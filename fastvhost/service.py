@@ -25,6 +25,7 @@ from fastvhost.faces.dns import DnsFace
 from fastvhost.faces.face import Face, FaceName
 from fastvhost.faces.front import Front, close
 from fastvhost.faces.pdb import PdbFace
+from fastvhost.giving_way import GivingWay
 from fastvhost.host import Address, parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict
@@ -232,7 +233,8 @@ async def open_service(
         StoreError: the database of `config.domains.store` cannot be used.
     """
     registrable_domain = registrable_domain_reader()
-    asking = Asking(config, servers_of(config), registrable_domain=registrable_domain)
+    giving_way = GivingWay()
+    asking = Asking(config, servers_of(config), registrable_domain=registrable_domain, giving_way=giving_way)
     retractions = Retractions()
     cache = VerdictCache(config.cache, retractions)
     table = DomainTable(config.domains, retractions)
@@ -242,10 +244,12 @@ async def open_service(
         def build(name: FaceName, sockets: Sequence[socket.socket], listen: Listen) -> Face:
             match name:
                 case FaceName.PDB:
-                    return PdbFace(sockets[0], listen, lookup, retractions)
+                    return PdbFace(sockets[0], listen, lookup, retractions, giving_way)
                 case FaceName.DNS:
                     text = keeper.text if keeper else _no_text
-                    return DnsFace(sockets, listen, lookup, text=text, retractions=retractions)
+                    return DnsFace(
+                        sockets, listen, lookup, text=text, retractions=retractions, giving_way=giving_way
+                    )
                 case FaceName.ADMIN:
                     from fastvhost.oversight import admin_face  # with h11 some 60 ms
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -300,6 +300,70 @@ def test_thread_that_comes_first_leaves_its_core_to_others_once_in_a_while(
             rig.client.recv(100)
             answered.append(time.perf_counter())
             assert answered[-1] < answered[0] + WITHIN
+
+
+@contextmanager
+def scheduled(policy: int, priority: int = 0) -> Iterator[None]:
+    """What this thread starts within the block is scheduled as it is itself."""
+    os.sched_setscheduler(0, policy, os.sched_param(priority))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    core, *_ = cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def test_owner_stands_in_for_a_thread_that_waits_for_its_core() -> None:
+    if not may_come_first():
+        pytest.skip("no real-time scheduling here")
+    # With this policy the thread has its turn when its owner waits, and not before.
+    with on_one_core(), scheduled(os.SCHED_FIFO, 1), closing(Rig()) as rig:
+        rig.put(KNOWN, b"IDxx....reply")
+        rig.client.setblocking(False)
+        rig.client.send(KNOWN)
+        with pytest.raises(BlockingIOError):
+            rig.client.recv(100)
+        until = time.perf_counter() + WITHIN
+        while not rig.batch.repeated(VerdictKind.HOSTED) and time.perf_counter() < until:
+            rig.batch.stand_in()
+        assert rig.client.recv(100).endswith(b"reply")
+        rig.client.send(b"IDnew")
+        while not rig.readable() and time.perf_counter() < until:
+            rig.batch.stand_in()
+        assert rig.requests(1) == [b"IDnew"]
+
+
+def test_owner_and_thread_in_turn_lose_no_request_and_answer_none_twice() -> None:
+    with scheduled(os.SCHED_BATCH), closing(Rig()) as rig:  # so that the thread does not come first
+        rig.put(KNOWN, b"IDxx....reply")
+        for first in range(0, 20_000, 50):
+            for number in range(first, first + 50):
+                rig.client.send(number.to_bytes(2, "big") + (KNOWN[2:] if number % 2 else b"new"))
+                rig.batch.stand_in()
+            replies = sorted(int.from_bytes(rig.client.recv(100)[:2], "big") for _ in range(25))
+            assert replies == list(range(first + 1, first + 50, 2))
+            left = sorted(int.from_bytes(request[:2], "big") for request in rig.requests(25))
+            assert left == list(range(first, first + 50, 2))
+        wait_until(lambda: sum(rig.batch.times()[VerdictKind.HOSTED].counts) == 10_000)
+        assert rig.batch.repeated(VerdictKind.HOSTED) == 10_000
+
+
+def test_there_is_nobody_to_stand_in_for_after_the_stop() -> None:
+    with scheduled(os.SCHED_BATCH), closing(Rig()) as rig:
+        rig.put(KNOWN, b"IDxx....reply")
+        rig.batch.stop()
+        rig.client.send(KNOWN)
+        rig.batch.stand_in()
+        assert rig.server.recv(100) == KNOWN
 
 
 class _WithoutThreads:

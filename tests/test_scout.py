@@ -1,5 +1,6 @@
 """The scout: what it ends by itself, what it hands on, and that nothing of it is left behind."""
 
+import operator
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 import trio
 
 from fastvhost.config import Endpoint
+from fastvhost.giving_way import GivingWay
 from fastvhost.limits import Bucket, Gcra
 from fastvhost.model import Finding, VerdictKind
 from fastvhost.resolve.queries import Queries
@@ -43,8 +45,12 @@ class Rig:
         lane = replace(self.walker.unknown, bucket=Bucket(Gcra(1e6, 1e6)), slots=Slots(SLOTS))
         self.walker.unknown = lane
         self.lane = lane
-        self.scout = Scout(self.walker)
         self.found: dict[str, Finding | HandedOn] = {}
+        self.given_way: list[int] = []
+        """How many had been found when it was the others' turn."""
+        giving_way = GivingWay()
+        giving_way.to(lambda: self.given_way.append(len(self.found)))
+        self.scout = Scout(self.walker, giving_way)
 
     def ask(self, host: str) -> bool:
         return self.scout.ask(host, partial(self.found.__setitem__, host))
@@ -86,6 +92,15 @@ async def test_host_that_does_not_exist_is_found_without_a_walk_as_a_walk_would(
         assert rig.upstream.counters.outcomes == {"NXDOMAIN": 2}
         assert rig.upstream.counters.udp == 2
         assert rig.lane.slots.value == SLOTS
+
+
+async def test_others_have_a_turn_before_each_three_replies_at_the_latest() -> None:
+    async with scouting() as (_, rig):
+        for number in range(SLOTS):
+            assert rig.ask(f"madeup{number}.test")
+        await until(lambda: len(rig.found) == SLOTS)
+        assert rig.given_way[0] == 0
+        assert max(map(operator.sub, [*rig.given_way[1:], SLOTS], rig.given_way)) <= 3
 
 
 async def test_any_other_reply_is_handed_on_and_not_asked_for_again() -> None:

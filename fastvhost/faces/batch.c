@@ -5,7 +5,8 @@
  *
  * The owner, one thread, either takes turns itself (`batch_turn`), or starts a thread of this code that receives and
  * repeats beside it (`batch_start`), and takes what that leaves (`batch_take`). What is not answered goes through the
- * queue either way. `lock` is held for a batch's look-ups at most, never over a system call that could wait.
+ * queue either way. Where the thread may be kept waiting for a core, the owner takes a turn in its stead once in a while
+ * (`batch_stand_in`). `lock` is held for a batch's look-ups at most, never over a system call that could wait.
  * A NULL batch takes everything and does nothing.
  */
 #define _GNU_SOURCE
@@ -27,7 +28,7 @@
 #include <unistd.h>
 
 /* `_ABI` in compiled.py says which of these it was written for. */
-enum { ABI = 3 };
+enum { ABI = 4 };
 
 enum {
     BATCH = 64,        /* datagrams of one system call */
@@ -68,7 +69,7 @@ typedef struct entry {
     uint8_t octets[]; /* key, then reply */
 } entry;
 
-/* Each is written by one thread and read by any: torn values are all that there is to be afraid of. */
+/* Each is written by one thread at a time and read by any: torn values are all that there is to be afraid of. */
 typedef struct {
     _Atomic uint64_t received, sent, sent_by_owner, receive_errors, send_errors, send_errors_of_owner, overrun;
     _Atomic uint64_t repeated[KINDS];
@@ -112,6 +113,9 @@ typedef struct {
 
     int ready, stop; /* eventfds: there is something to take; the thread is to end. OWN_TURNS: it does not run */
     _Atomic int stopping;
+    _Atomic int at_once;   /* the thread runs in real time: the moment there is something to receive */
+    _Atomic int core;      /* that it took its last turn on */
+    pthread_mutex_t turns; /* of `turn`, while the thread runs */
     pthread_t thread;
     double bounds[BOUNDS];
     double ahead; /* seconds from CLOCK_MONOTONIC to the owner's clock */
@@ -344,33 +348,53 @@ static void share(void) {
     schedule(wanted);
 }
 
+/* Take a timed turn; for whoever holds `turns`. Returns as `receive` does. */
+static int take_turn(batch *self) {
+    double began = monotonic();
+    int received = receive(self, began + self->ahead);
+    if (received > 0) note_times(self, monotonic() - began);
+    return received;
+}
+
 static void *serve(void *argument) {
     batch *self = argument;
     struct pollfd either[2] = {{.fd = self->fd, .events = POLLIN}, {.fd = self->stop, .events = POLLIN}};
     const struct timespec pause = {.tv_nsec = LEFT_TO_OTHERS};
     int ours = sched_getscheduler(0) == SCHED_OTHER; /* else somebody has decided */
     int first = ours && come_first(), left = 0;
-    double began = monotonic(), since = began, rest = 0;
+    double since = monotonic(), rest = 0;
     if (ours && !first) share();
+    atomic_store(&self->at_once, first);
     while (!atomic_load(&self->stopping)) {
-        int received = receive(self, began + self->ahead);
-        double done = monotonic();
-        if (received > 0) note_times(self, done - began);
-        if (received < BATCH) poll(either, 2, -1);
-        began = monotonic();
+        pthread_mutex_lock(&self->turns);
+        atomic_store(&self->core, sched_getcpu());
+        int received = take_turn(self);
         left |= self->turn.left > 0;
-        if (began - done > SHORTEST_REST) rest += began - done;
-        if (began - since < (left ? OFTEN : SELDOM)) continue;
-        if (first && rest < LEFT_TO_OTHERS * 1e-9) {
-            nanosleep(&pause, NULL);
-            began = monotonic();
-        }
-        since = began, rest = 0, left = 0;
+        pthread_mutex_unlock(&self->turns);
+        double done = monotonic();
+        if (received < BATCH) poll(either, 2, -1);
+        double now = monotonic();
+        if (now - done > SHORTEST_REST) rest += now - done;
+        if (now - since < (left ? OFTEN : SELDOM)) continue;
+        if (first && rest < LEFT_TO_OTHERS * 1e-9) nanosleep(&pause, NULL);
+        since = monotonic(), rest = 0, left = 0;
     }
     return NULL;
 }
 
 int32_t batch_abi(void) { return ABI; }
+
+/* Take a turn in the stead of a thread that may be waiting for its core; the owner does so in the midst of other work.
+ * sched_yield(2) would give the core to whoever wants it, and for as long as he likes. */
+void batch_stand_in(batch *self) {
+    if (!self || self->ready == OWN_TURNS || atomic_load(&self->at_once)) return;
+    if (pthread_mutex_trylock(&self->turns)) { /* it is in the midst of a turn: */
+        if (atomic_load(&self->core) != sched_getcpu()) return; /* on another core, or */
+        pthread_mutex_lock(&self->turns); /* waiting for this one */
+    }
+    take_turn(self);
+    pthread_mutex_unlock(&self->turns);
+}
 
 /* End the thread; what it left can still be taken. */
 void batch_stop(batch *self) {
@@ -412,7 +436,7 @@ void batch_close(batch *self) {
     for (uint32_t number = 0; self->by_number && number < self->entries; number++) free(self->by_number[number]);
     free(self->by_number);
     free(self->chains);
-    pthread_mutex_destroy(&self->lock);
+    pthread_mutex_destroy(&self->lock), pthread_mutex_destroy(&self->turns);
     free(self);
 }
 
@@ -426,7 +450,7 @@ batch *batch_open(int fd, uint32_t id_at, uint32_t entries, uint64_t seed0, uint
     pthread_mutexattr_t inheriting;
     pthread_mutexattr_init(&inheriting);
     pthread_mutexattr_setprotocol(&inheriting, PTHREAD_PRIO_INHERIT);
-    pthread_mutex_init(&self->lock, &inheriting);
+    pthread_mutex_init(&self->lock, &inheriting), pthread_mutex_init(&self->turns, NULL);
     pthread_mutexattr_destroy(&inheriting);
     self->ready = self->stop = OWN_TURNS;
     self->fd = fd, self->id_at = id_at, self->mask = chains - 1, self->entries = entries;

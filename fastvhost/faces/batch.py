@@ -70,6 +70,10 @@ class Batch(Protocol):
         look. Never raises."""
         ...
 
+    def stand_in(self) -> None:
+        """Do at once what it does beside its turns, where who does that may be waiting for a core."""
+        ...
+
     def send(self, octets: bytes, client: Client) -> None:
         """Send now or not at all: a full buffer or an unreachable client must hold up nobody else."""
         ...
@@ -120,6 +124,9 @@ class InTurns:
     def stop(self) -> list[Left]:
         """See `Batch`."""
         return []
+
+    def stand_in(self) -> None:
+        """See `Batch`."""
 
     def times(self) -> Mapping[VerdictKind, Histogram]:
         """See `Batch`."""

@@ -28,7 +28,7 @@ __all__ = ["LIBRARY", "CompiledBatch", "Repeater"]
 
 LIBRARY = Path(__file__).with_name("libbatch.so")
 
-_ABI = 3
+_ABI = 4
 """Which `batch.c` this was written for."""
 
 _REQUEST = 1024
@@ -73,6 +73,7 @@ _SIGNATURES = {
     "batch_turn": (c_int32, (c_void_p, c_double)),
     "batch_take": (c_int32, (c_void_p,)),
     "batch_start": (c_int32, (c_void_p, c_double, ctypes.POINTER(c_double))),
+    "batch_stand_in": (None, (c_void_p,)),
     "batch_stop": (None, (c_void_p,)),
     "batch_send": (None, (c_void_p, ctypes.c_char_p, c_uint32, ctypes.c_char_p, c_uint32)),
     "batch_allow": (None, (c_void_p, ctypes.c_char_p, c_uint32)),
@@ -238,6 +239,10 @@ class Repeater(CompiledBatch):
         rest = self._take()
         self.full = len(rest) == BATCH
         return rest
+
+    def stand_in(self) -> None:
+        """See `Batch`."""
+        self._library.batch_stand_in(self._batch)
 
     def repeats(self) -> Sequence[int]:
         """See `Batch`."""

@@ -15,6 +15,7 @@ from fastvhost.faces.latency import Latencies
 from fastvhost.faces.owed import OwedReplies
 from fastvhost.faces.tcp import bind_tcp
 from fastvhost.faces.udp import DatagramLoop, bind_udp
+from fastvhost.giving_way import GivingWay
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict, VerdictKind
 from fastvhost.retractions import Retractions
@@ -59,6 +60,7 @@ class DnsFace:
         lookup: Lookup,
         text: Callable[[str], Sequence[bytes]],
         retractions: Retractions,
+        giving_way: GivingWay,
     ) -> None:
         """`sockets` are those of `bind_dns`; `text` has the attributes of a host as character-strings."""
         self._lookup = lookup
@@ -88,6 +90,7 @@ class DnsFace:
             answer=self._answer_datagram,
             id_at=_ID_AT,
             retractions=retractions,
+            giving_way=giving_way,
             latencies=self.latencies,
         )
         self.connections = ConnectionLoop(sockets[1], allow=listen.allow, answer=self._answer_connection)

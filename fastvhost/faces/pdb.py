@@ -12,6 +12,7 @@ from fastvhost.faces.latency import Latencies
 from fastvhost.faces.owed import OwedReplies
 from fastvhost.faces.pdb_codec import ID_AT, read_request, write_reply
 from fastvhost.faces.udp import DatagramLoop
+from fastvhost.giving_way import GivingWay
 from fastvhost.host import parse_address
 from fastvhost.lookup import Lookup
 from fastvhost.model import Verdict, VerdictKind
@@ -31,7 +32,14 @@ class PdbCounters:
 class PdbFace:
     """Answers on `sock`, each request within `listen.answer_within`."""
 
-    def __init__(self, sock: socket.socket, listen: Listen, lookup: Lookup, retractions: Retractions) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        listen: Listen,
+        lookup: Lookup,
+        retractions: Retractions,
+        giving_way: GivingWay,
+    ) -> None:
         self._lookup = lookup
         self._owed = OwedReplies(listen.answer_within)
         self.latencies = Latencies()
@@ -41,6 +49,7 @@ class PdbFace:
             answer=self._answer,
             id_at=ID_AT,
             retractions=retractions,
+            giving_way=giving_way,
             latencies=self.latencies,
         )
         self.counters = PdbCounters()

@@ -23,7 +23,7 @@ from fastvhost.faces.entries import Repeated, key_of
 from fastvhost.faces.latency import Latencies
 from fastvhost.faces.mmsg_batch import MmsgBatch
 from fastvhost.faces.reply_table import PLACES, ReplyTable
-from fastvhost.giving_way import giving_way
+from fastvhost.giving_way import GivingWay
 from fastvhost.model import Lease, Verdict, VerdictKind
 from fastvhost.retractions import Retractions
 
@@ -111,6 +111,7 @@ class DatagramLoop:
         answer: Answerer,
         id_at: int,
         retractions: Retractions,
+        giving_way: GivingWay,
         latencies: Latencies | None = None,
         batch: Callable[[socket.socket, int], Batch] = open_batch,
     ) -> None:
@@ -119,6 +120,7 @@ class DatagramLoop:
         self._answer = answer
         self._batch = batch(sock, id_at)
         self._id_at = id_at
+        self._giving_way = giving_way
         self._latencies = latencies or Latencies()
         self._latencies.add(self._batch.times)
         self._allowed_before: set[str | bytes] = set()
@@ -170,11 +172,13 @@ class DatagramLoop:
         """Receive and answer until cancelled. An error on one datagram ends nothing."""
         batch = self._batch
         batch.start(trio.current_time())
+        leave = self._giving_way.to(batch.stand_in)
         try:
             while True:
                 await trio.lowlevel.wait_readable(batch.readable)
                 self._take_turns()
         finally:
+            leave()
             self._rest = batch.stop()
 
     def answer_rest(self) -> None:
@@ -197,7 +201,7 @@ class DatagramLoop:
     def _look_at(self, requests: Sequence[Left], now: float) -> None:
         """Answer what cannot be repeated."""
         batch, answer = self._batch, self._answer
-        for octets, client in giving_way(requests):
+        for octets, client in self._giving_way.while_doing(requests):
             if client is None:
                 answer(octets, None, now)
                 continue

@@ -15,7 +15,7 @@ import trio
 
 from fastvhost.compiled_library import NotCompiledError
 from fastvhost.config import Endpoint
-from fastvhost.giving_way import giving_way
+from fastvhost.giving_way import GivingWay
 from fastvhost.model import ABSENT, Finding, Step, VerdictKind
 from fastvhost.resolve.account import UnderWay
 from fastvhost.resolve.compiled_queries import CompiledQueries
@@ -71,9 +71,12 @@ class Scout:
     For upstreams that are not trusted only: of what these say nothing is kept beyond the question.
     """
 
-    def __init__(self, walker: Walker | None, queries: Callable[[], Queries] = open_queries) -> None:
+    def __init__(
+        self, walker: Walker | None, giving_way: GivingWay, queries: Callable[[], Queries] = open_queries
+    ) -> None:
         """See `configure`."""
         self._walker = walker
+        self._giving_way = giving_way
         self._queries = queries()
         self._by_number: dict[int, _Asked] = {}
         self._in_order: deque[_Asked] = deque()
@@ -154,7 +157,7 @@ class Scout:
         now = trio.current_time()
         # All at once: the number of a query that has ended may be that of the next.
         ended = [(self._by_number.pop(number), ttl, octets) for number, ttl, octets in self._queries.turn()]
-        for asked, ttl, octets in giving_way(ended):
+        for asked, ttl, octets in self._giving_way.while_doing(ended):
             if ttl == UNUSUAL:
                 self._hand_on(asked)
             else:
