@@ -6,6 +6,7 @@ The servers that are measured are never busy at one time and share one core; all
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -124,9 +125,14 @@ class Rig:
         )
         return path
 
-    def start_daemon(self, config: Path, *, tree: Path = ROOT) -> Server:
-        """Serve by PDB and DNS on `ports`, all hosts cached; `tree`: of another checkout than this one."""
-        command = [sys.executable, "-m", "fastvhost", "serve", "--config", str(config)]
+    def start_daemon(self, config: Path, *, tree: Path = ROOT, prefix: Sequence[str] = ()) -> Server:
+        """Serve by PDB and DNS on `ports`, all hosts cached.
+
+        Args:
+            tree: of another checkout than this one.
+            prefix: a program and its arguments that start it.
+        """
+        command = [*prefix, sys.executable, "-m", "fastvhost", "serve", "--config", str(config)]
         ready = r"ready: PDB on [^,]*:(\d+), DNS on [^,]*:(\d+)"
         # `-m` takes the package from the directory that it runs in.
         server = self._stack.enter_context(
