@@ -302,14 +302,97 @@ def test_thread_that_comes_first_leaves_its_core_to_others_once_in_a_while(
             assert answered[-1] < answered[0] + WITHIN
 
 
+class Standing(Rig):
+    """Requests that all have waited for too long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch.set_patience(0.0)
+        self._sent = 0
+        for _ in range(5 * BATCH):
+            self.request()
+
+    def request(self) -> bool:
+        """Whether a newcomer is let in."""
+        overrun = self.batch.counters().overrun
+        self.client.send(b"IDnew")
+        self._sent += 1
+        self.received(self._sent)
+        return self.batch.counters().overrun == overrun
+
+    def take(self, later: float) -> int:
+        """Take a turn so many seconds after the first could have been; return how many that took."""
+        return len(self.batch.turn(NOW + 1_000.0 + later))
+
+
+@pytest.fixture
+def standing() -> Iterator[Standing]:
+    with closing(Standing()) as rig:
+        yield rig
+
+
+def test_pause_of_the_owner_turns_nobody_away(standing: Standing) -> None:
+    for later in (0.0, 0.05, 0.09):
+        assert standing.take(later) == BATCH
+        assert standing.request()
+
+
+def test_newcomers_are_turned_away_once_all_have_waited_for_too_long_for_a_while(standing: Standing) -> None:
+    for later in (0.0, 0.2):
+        assert standing.request()
+        standing.take(later)
+    assert not standing.request()
+    assert not standing.request()
+    assert standing.batch.counters().overrun == 2
+
+
+def test_known_hosts_are_answered_and_renewed_where_newcomers_are_turned_away(standing: Standing) -> None:
+    standing.put(KNOWN, b"IDxx....reply", look_at=NOW)
+    for later in (0.0, 0.2):
+        standing.take(later)
+    assert not standing.request()
+    standing.client.send(KNOWN)
+    assert standing.client.recv(100).endswith(b"reply")
+    left: list[tuple[bytes, object]] = []
+    while taken := standing.batch.turn(NOW + 1_000.3):
+        left += taken
+    assert left[-1] == (KNOWN, None)
+
+
+def test_newcomers_are_let_in_while_the_oldest_has_not_waited_for_too_long(standing: Standing) -> None:
+    for later in (0.0, 0.2):
+        standing.take(later)
+    standing.batch.set_patience(FOR_EVER)
+    assert standing.request()
+    standing.batch.set_patience(0.0)
+    assert not standing.request()
+
+
+def test_queue_that_is_short_for_a_while_stands_no_more(standing: Standing) -> None:
+    for later in (0.0, 0.2):
+        standing.take(later)
+    while standing.take(0.4):
+        pass
+    assert standing.request()  # nobody is before it
+    assert not standing.request()
+    assert standing.take(0.5) == 1
+    assert standing.take(0.7) == 0
+    assert standing.request()
+    assert standing.request()
+
+
 @contextmanager
 def scheduled(policy: int, priority: int = 0) -> Iterator[None]:
     """What this thread starts within the block is scheduled as it is itself."""
-    os.sched_setscheduler(0, policy, os.sched_param(priority))
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
+    except PermissionError:
+        pytest.skip("the policy may not be changed here")
     try:
         yield
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setscheduler(0, *before)
 
 
 @contextmanager
@@ -332,6 +415,7 @@ def test_owner_stands_in_for_a_thread_that_waits_for_its_core() -> None:
         rig.client.send(KNOWN)
         with pytest.raises(BlockingIOError):
             rig.client.recv(100)
+        rig.client.settimeout(WITHIN)
         until = time.perf_counter() + WITHIN
         while not rig.batch.repeated(VerdictKind.HOSTED) and time.perf_counter() < until:
             rig.batch.stand_in()
@@ -342,12 +426,27 @@ def test_owner_stands_in_for_a_thread_that_waits_for_its_core() -> None:
         assert rig.requests(1) == [b"IDnew"]
 
 
+def test_nobody_stands_in_for_a_thread_that_comes_first() -> None:
+    if not may_come_first():
+        pytest.skip("no real-time scheduling here")
+    with on_one_core(), closing(Rig()) as rig:
+        rig.put(KNOWN, b"IDxx....reply")
+        wait_until(lambda: os.sched_getscheduler(rig.thread) == os.SCHED_RR)
+        with scheduled(os.SCHED_FIFO, 10):  # before that thread
+            rig.client.send(KNOWN)
+            for _ in range(1_000):
+                rig.batch.stand_in()
+            assert rig.batch.repeated(VerdictKind.HOSTED) == 0
+        assert rig.client.recv(100).endswith(b"reply")
+
+
 def test_owner_and_thread_in_turn_lose_no_request_and_answer_none_twice() -> None:
     with scheduled(os.SCHED_BATCH), closing(Rig()) as rig:  # so that the thread does not come first
         rig.put(KNOWN, b"IDxx....reply")
         for first in range(0, 20_000, 50):
             for number in range(first, first + 50):
                 rig.client.send(number.to_bytes(2, "big") + (KNOWN[2:] if number % 2 else b"new"))
+            while rig.batch.counters().received < first + 51:
                 rig.batch.stand_in()
             replies = sorted(int.from_bytes(rig.client.recv(100)[:2], "big") for _ in range(25))
             assert replies == list(range(first + 1, first + 50, 2))

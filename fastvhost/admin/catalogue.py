@@ -81,8 +81,9 @@ FAMILIES = (
     _family(
         "fastvhost_datagrams_dropped_total",
         "Datagrams without a reply: the kernel's buffer was full (dropped), "
-        "too many waited for somebody to look at them (overrun), the client not in listen.allow "
-        "(not_allowed), or it was none of the protocol (not_pdb, not_queries).",
+        "too many waited for somebody to look at them, or for too long (overrun), "
+        "the client not in listen.allow (not_allowed), "
+        "or it was none of the protocol (not_pdb, not_queries).",
         r"(?P<face>pdb|dns)\.(?P<why>dropped|overrun|not_allowed|not_pdb|not_queries)",
     ),
     _family(

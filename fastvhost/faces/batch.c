@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,7 +29,7 @@
 #include <unistd.h>
 
 /* `_ABI` in compiled.py says which of these it was written for. */
-enum { ABI = 4 };
+enum { ABI = 5 };
 
 enum {
     BATCH = 64,        /* datagrams of one system call */
@@ -49,6 +50,8 @@ enum {
 #endif
 #define OFTEN 2e-3  /* seconds, */
 #define SELDOM 2e-2 /* and without such requests */
+/* A queue that has been too long for so many seconds is no pause of the owner that he works off (RFC 8289, 4.2). */
+#define STANDING 0.1
 #define SHORTEST_REST 5e-6 /* what is shorter is but the time of a system call */
 
 typedef struct {
@@ -73,7 +76,7 @@ typedef struct entry {
 typedef struct {
     _Atomic uint64_t received, sent, sent_by_owner, receive_errors, send_errors, send_errors_of_owner, overrun;
     _Atomic uint64_t repeated[KINDS];
-    _Atomic uint64_t within[KINDS][BOUNDS + 1]; /* repeated beside the owner, by how long their batch took */
+    _Atomic uint64_t within[KINDS][BOUNDS + 1]; /* repeated while the thread runs, by how long their batch took */
     _Atomic double seconds[KINDS];              /* of all of these together */
 } counters;
 
@@ -85,6 +88,7 @@ static inline void add(_Atomic uint64_t *counter, uint64_t more) {
 typedef struct {
     uint32_t length;      /* WRAP: the next one is at the queue's start */
     uint32_t name_length; /* 0: it has been answered, and the owner is to look at it only */
+    double came;          /* when, by the owner's clock */
     struct sockaddr_in6 name;
 } waiting;
 
@@ -110,11 +114,16 @@ typedef struct {
     address last_client;
     uint32_t first, end, queued; /* where the oldest datagram is, where the next one goes, how many there are */
     _Alignas(8) uint8_t queue[QUEUE];
+    double patience;   /* seconds that a datagram may wait in it, where it stands */
+    double late_since; /* from when on who was taken had always waited for longer; 0: he had not */
+    double late_at;    /* when that was so last */
+    int stands;
 
     int ready, stop; /* eventfds: there is something to take; the thread is to end. OWN_TURNS: it does not run */
     _Atomic int stopping;
     _Atomic int at_once;   /* the thread runs in real time: the moment there is something to receive */
     _Atomic int core;      /* that it took its last turn on */
+    _Atomic int awaited;   /* by the owner, who wants its turn to end */
     pthread_mutex_t turns; /* of `turn`, while the thread runs */
     pthread_t thread;
     double bounds[BOUNDS];
@@ -201,9 +210,18 @@ static entry **link_to(batch *self, uint64_t hash, const uint8_t *key, size_t oc
 
 static uint32_t room_of(uint32_t length) { return (sizeof(waiting) + length + 7) & ~7u; }
 
-/* Leave the request in `slot` to the owner. Returns whether there was room: not too many may wait for him. */
-static int leave(batch *self, uint32_t slot, uint32_t name_length) {
+static const waiting *oldest(batch *self) {
+    if (QUEUE - self->first < sizeof(waiting) || ((waiting *)(self->queue + self->first))->length == WRAP)
+        self->first = 0;
+    return (waiting *)(self->queue + self->first);
+}
+
+static int is_late(batch *self, double now) { return self->queued && now - oldest(self)->came > self->patience; }
+
+/* Leave the request in `slot` to the owner. Returns whether there was room: not too many may wait for him, nor too long. */
+static int leave(batch *self, uint32_t slot, uint32_t name_length, double now) {
     const struct mmsghdr *message = &self->turn.in[slot];
+    if (name_length && self->stands && is_late(self, now)) return 0;
     uint32_t octets = room_of(message->msg_len), at = self->end;
     int wrapped = self->queued && self->first >= at;
     uint32_t room = wrapped ? self->first - at : QUEUE - at;
@@ -217,6 +235,7 @@ static int leave(batch *self, uint32_t slot, uint32_t name_length) {
     waiting *it = (waiting *)(self->queue + at);
     it->length = message->msg_len, it->name_length = name_length;
     it->name = self->turn.names[slot];
+    it->came = now;
     memcpy(it + 1, self->turn.requests[slot], it->length);
     self->end = at + octets;
     self->queued++;
@@ -233,7 +252,7 @@ static uint32_t write_repeated(batch *self, uint32_t slot, double now, uint8_t *
     memcpy(key + id_at, request + id_at + 2, length - id_at - 2);
     entry *found = *link_to(self, siphash(self->seed, key, length - 2), key, length - 2);
     if (!found || now >= found->until) return 0;
-    if (now >= found->look_at && leave(self, slot, 0)) found->look_at = found->until; /* the owner counts it */
+    if (now >= found->look_at && leave(self, slot, 0, now)) found->look_at = found->until; /* the owner counts it */
     else self->turn.repeated[found->kind]++;
     memcpy(reply, found->octets + found->key_octets, found->reply_octets);
     memcpy(reply + id_at, request + id_at, 2);
@@ -281,7 +300,8 @@ static int receive(batch *self, double now) {
     for (int slot = 0; slot < received; slot++) {
         uint32_t octets = may_ask(self, slot) ? write_repeated(self, slot, now, self->turn.replies[out]) : 0;
         if (!octets) {
-            if (!leave(self, slot, self->turn.in[slot].msg_hdr.msg_namelen)) add(&self->counts.overrun, 1);
+            uint32_t name_length = self->turn.in[slot].msg_hdr.msg_namelen;
+            if (!leave(self, slot, name_length, now)) add(&self->counts.overrun, 1);
             self->turn.left++;
             continue;
         }
@@ -371,6 +391,7 @@ static void *serve(void *argument) {
         int received = take_turn(self);
         left |= self->turn.left > 0;
         pthread_mutex_unlock(&self->turns);
+        if (atomic_load(&self->awaited)) sched_yield(); /* or it has `turns` again before the owner is awake */
         double done = monotonic();
         if (received < BATCH) poll(either, 2, -1);
         double now = monotonic();
@@ -385,12 +406,14 @@ static void *serve(void *argument) {
 int32_t batch_abi(void) { return ABI; }
 
 /* Take a turn in the stead of a thread that may be waiting for its core; the owner does so in the midst of other work.
- * sched_yield(2) would give the core to whoever wants it, and for as long as he likes. */
+ * For him to call sched_yield(2) each time would give the core to whoever wants it, and for as long as he likes. */
 void batch_stand_in(batch *self) {
     if (!self || self->ready == OWN_TURNS || atomic_load(&self->at_once)) return;
     if (pthread_mutex_trylock(&self->turns)) { /* it is in the midst of a turn: */
         if (atomic_load(&self->core) != sched_getcpu()) return; /* on another core, or */
+        atomic_store(&self->awaited, 1);
         pthread_mutex_lock(&self->turns); /* waiting for this one */
+        atomic_store(&self->awaited, 0);
     }
     take_turn(self);
     pthread_mutex_unlock(&self->turns);
@@ -453,6 +476,7 @@ batch *batch_open(int fd, uint32_t id_at, uint32_t entries, uint64_t seed0, uint
     pthread_mutex_init(&self->lock, &inheriting), pthread_mutex_init(&self->turns, NULL);
     pthread_mutexattr_destroy(&inheriting);
     self->ready = self->stop = OWN_TURNS;
+    self->patience = INFINITY;
     self->fd = fd, self->id_at = id_at, self->mask = chains - 1, self->entries = entries;
     self->seed[0] = seed0, self->seed[1] = seed1;
     self->chains = calloc(chains, sizeof *self->chains);
@@ -464,15 +488,35 @@ batch *batch_open(int fd, uint32_t id_at, uint32_t entries, uint64_t seed0, uint
     return self;
 }
 
+/* Where more comes than the owner can do, each who joins the queue would wait until nobody waits for his reply any more.
+ * So newcomers are turned away while the oldest has waited for too long, and those who are let in are answered in time. */
+static void note_wait(batch *self, double now) {
+    if (is_late(self, now)) {
+        if (!self->late_since) self->late_since = now;
+        if (now - self->late_since >= STANDING) self->stands = 1;
+        self->late_at = now;
+    } else {
+        self->late_since = 0;
+        if (now - self->late_at >= STANDING) self->stands = 0;
+    }
+}
+
+/* Let a datagram wait for so many seconds where the queue stands. */
+void batch_patience(batch *self, double seconds) {
+    if (!self) return;
+    pthread_mutex_lock(&self->lock);
+    self->patience = seconds;
+    pthread_mutex_unlock(&self->lock);
+}
+
 /* Take what was left, in the order it came, at most BATCH; it is there until the next take. */
-int32_t batch_take(batch *self) {
+int32_t batch_take(batch *self, double now) {
     int32_t count = 0;
     if (!self) return 0;
     pthread_mutex_lock(&self->lock);
+    note_wait(self, now);
     for (; self->queued && count < BATCH; count++, self->queued--) {
-        if (QUEUE - self->first < sizeof(waiting) || ((waiting *)(self->queue + self->first))->length == WRAP)
-            self->first = 0;
-        const waiting *it = (waiting *)(self->queue + self->first);
+        const waiting *it = oldest(self);
         self->lengths[count] = it->length, self->name_lengths[count] = it->name_length;
         self->names[count] = it->name;
         memcpy(self->requests[count], it + 1, it->length);

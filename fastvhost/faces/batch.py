@@ -39,7 +39,7 @@ class DatagramCounters:
     receive_errors: int = 0
     send_errors: int = 0
     overrun: int = 0
-    """Received, and thrown away because too many waited for somebody to look at them."""
+    """Received, and thrown away because too many waited for somebody to look at them, or for too long."""
 
 
 class Batch(Protocol):
@@ -68,6 +68,11 @@ class Batch(Protocol):
     def turn(self, now: float) -> list[Left]:
         """Take what is there, at most `BATCH`; return what no reply was repeated for, and what is due for a
         look. Never raises."""
+        ...
+
+    def set_patience(self, seconds: float) -> None:
+        """How long a datagram may wait for its turn where more come than turns can take: infinitely, until
+        this is called. Only forms that receive beside the turns know how long one has waited."""
         ...
 
     def stand_in(self) -> None:
@@ -124,6 +129,9 @@ class InTurns:
     def stop(self) -> list[Left]:
         """See `Batch`."""
         return []
+
+    def set_patience(self, seconds: float) -> None:
+        """See `Batch`."""
 
     def stand_in(self) -> None:
         """See `Batch`."""

@@ -28,7 +28,7 @@ __all__ = ["LIBRARY", "CompiledBatch", "Repeater"]
 
 LIBRARY = Path(__file__).with_name("libbatch.so")
 
-_ABI = 4
+_ABI = 5
 """Which `batch.c` this was written for."""
 
 _REQUEST = 1024
@@ -71,7 +71,8 @@ _SIGNATURES = {
     "batch_open": (c_void_p, (c_int32, c_uint32, c_uint32, c_uint64, c_uint64)),
     "batch_close": (None, (c_void_p,)),
     "batch_turn": (c_int32, (c_void_p, c_double)),
-    "batch_take": (c_int32, (c_void_p,)),
+    "batch_patience": (None, (c_void_p, c_double)),
+    "batch_take": (c_int32, (c_void_p, c_double)),
     "batch_start": (c_int32, (c_void_p, c_double, ctypes.POINTER(c_double))),
     "batch_stand_in": (None, (c_void_p,)),
     "batch_stop": (None, (c_void_p,)),
@@ -120,10 +121,10 @@ class CompiledBatch(InTurns):
     def turn(self, now: float) -> list[Left]:
         """See `Batch`."""
         self.full = self._library.batch_turn(self._batch, now) == BATCH
-        return self._take()
+        return self._take(now)
 
-    def _take(self) -> list[Left]:
-        count = self._library.batch_take(self._batch)
+    def _take(self, now: float) -> list[Left]:
+        count = self._library.batch_take(self._batch, now)
         if not count:
             return []
         head, requests, names = self._head, self._requests, self._names
@@ -219,8 +220,9 @@ class CompiledBatch(InTurns):
 class Repeater(CompiledBatch):
     """Replies are repeated by a thread of its own from `start` on, and what it leaves is taken in turns.
 
-    At most 512 KiB of datagrams wait to be taken; what comes then is an overrun. The thread has a clock of
-    its own, which runs like that of the event loop.
+    At most 512 KiB of datagrams wait to be taken; what comes then is an overrun. So is what comes while the
+    oldest has waited for longer than the patience, once the queue has stood for 0.1 s. The thread has a clock
+    of its own, which runs like that of the event loop.
     """
 
     _runs = False
@@ -236,9 +238,13 @@ class Repeater(CompiledBatch):
         """See `Batch`."""
         if not self._runs:
             return super().turn(now)
-        rest = self._take()
+        rest = self._take(now)
         self.full = len(rest) == BATCH
         return rest
+
+    def set_patience(self, seconds: float) -> None:
+        """See `Batch`."""
+        self._library.batch_patience(self._batch, seconds)
 
     def stand_in(self) -> None:
         """See `Batch`."""
@@ -252,7 +258,7 @@ class Repeater(CompiledBatch):
         """See `Batch`."""
         self._library.batch_stop(self._batch)
         rest: list[Left] = []
-        while taken := self._take():
+        while taken := self._take(0.0):
             rest += taken
         return rest
 

@@ -86,7 +86,7 @@ class DnsFace:
         )
         self.datagrams = DatagramLoop(
             sockets[0],
-            allow=listen.allow,
+            listen,
             answer=self._answer_datagram,
             id_at=_ID_AT,
             retractions=retractions,
@@ -114,7 +114,7 @@ class DnsFace:
         self._owed.configure(listen.answer_within, trio.current_time())
         self._over_udp.configure(listen.zone)
         self._over_tcp.configure(listen.zone)
-        self.datagrams.allow(listen.allow)
+        self.datagrams.configure(listen)
         self.connections.allow(listen.allow)
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ class PdbFace:
         self.latencies = Latencies()
         self.datagrams = DatagramLoop(
             sock,
-            allow=listen.allow,
+            listen,
             answer=self._answer,
             id_at=ID_AT,
             retractions=retractions,
@@ -62,7 +62,7 @@ class PdbFace:
     def configure(self, listen: Listen) -> None:
         """See `Face`."""
         self._owed.configure(listen.answer_within, trio.current_time())
-        self.datagrams.allow(listen.allow)
+        self.datagrams.configure(listen)
 
     def close(self) -> None:
         """Give back what it holds beside the socket."""

@@ -14,7 +14,7 @@ from typing import NoReturn
 import trio
 
 from fastvhost.compiled_library import NotCompiledError
-from fastvhost.config import Endpoint, Network
+from fastvhost.config import Endpoint, Listen
 from fastvhost.errors import ListenError
 from fastvhost.faces.allowed import is_allowed
 from fastvhost.faces.batch import Batch, Client, Left, PlainBatch
@@ -37,6 +37,10 @@ _MOST_UNREPEATED = 128
 millisecond of work."""
 
 _MOST_TURNS = 8
+
+_PART_OF_TIME = 0.25
+"""Of `listen.answer_within` that a request may wait to be looked at where more come than can be: its deadline
+counts from that look, and 40 and 10 ms are what the proxy waits."""
 
 _RECEIVE_BUFFER = 8 * 1024 * 1024
 """Octets that are asked of the kernel: some 10,000 small datagrams, a pause of 50 ms at full rate."""
@@ -99,15 +103,15 @@ def open_batch(sock: socket.socket, id_at: int) -> Batch:
 class DatagramLoop:
     """One bound socket and its clients.
 
-    `id_at` is where the two octets stand by which a client tells its requests apart; `latencies` are told of
-    the replies that are repeated.
+    `listen` goes until `configure` has another; `id_at` is where the two octets stand by which a client tells
+    its requests apart; `latencies` are told of the replies that are repeated.
     """
 
     def __init__(
         self,
         sock: socket.socket,
+        listen: Listen,
         *,
-        allow: Sequence[Network],
         answer: Answerer,
         id_at: int,
         retractions: Retractions,
@@ -116,7 +120,6 @@ class DatagramLoop:
         batch: Callable[[socket.socket, int], Batch] = open_batch,
     ) -> None:
         self._sock = sock
-        self._allow = tuple(allow)
         self._answer = answer
         self._batch = batch(sock, id_at)
         self._id_at = id_at
@@ -130,6 +133,7 @@ class DatagramLoop:
         self._stop_listening = retractions.listen(
             host=self._table.retract, everything=self._table.retract_everything
         )
+        self.configure(listen)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -142,10 +146,11 @@ class DatagramLoop:
         """How its datagrams are taken: `compiled`, `ctypes` or `plain`, the fastest first."""
         return self._batch.form
 
-    def allow(self, networks: Sequence[Network]) -> None:
-        """Take requests from these clients only, whoever was allowed before."""
-        self._allow = tuple(networks)
+    def configure(self, listen: Listen) -> None:
+        """Take requests from its clients only, whoever was allowed before, and answer in its time."""
+        self._allow = tuple(listen.allow)
         self._forget_allowed()
+        self._batch.set_patience(_PART_OF_TIME * listen.answer_within)
 
     def counts(self) -> dict[str, int]:
         """Every counter by name."""
