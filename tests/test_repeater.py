@@ -359,6 +359,20 @@ def test_known_hosts_are_answered_and_renewed_where_newcomers_are_turned_away(st
     assert left[-1] == (KNOWN, None)
 
 
+def test_queue_does_not_stand_while_the_youngest_has_not_waited_for_too_long(rig: Rig) -> None:
+    began = time.perf_counter()  # so the clock of the thread is a little ahead
+    rig.batch.set_patience(0.0)
+    for number in range(15):
+        rig.client.send(b"IDoldest")
+        rig.received(2 * number + 1)
+        threading.Event().wait(0.02)
+        now = time.perf_counter() - began
+        rig.client.send(b"IDyoungest")
+        rig.received(2 * number + 2)
+        assert len(rig.batch.turn(NOW + now)) == 2
+    assert rig.batch.counters().overrun == 0
+
+
 def test_newcomers_are_let_in_while_the_oldest_has_not_waited_for_too_long(standing: Standing) -> None:
     for later in (0.0, 0.2):
         standing.take(later)

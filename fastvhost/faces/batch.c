@@ -115,7 +115,7 @@ typedef struct {
     uint32_t first, end, queued; /* where the oldest datagram is, where the next one goes, how many there are */
     _Alignas(8) uint8_t queue[QUEUE];
     double patience;   /* seconds that a datagram may wait in it, where it stands */
-    double late_since; /* from when on who was taken had always waited for longer; 0: he had not */
+    double late_since; /* from when on all who were taken had waited for longer; 0: one had not */
     double late_at;    /* when that was so last */
     int stands;
 
@@ -216,12 +216,10 @@ static const waiting *oldest(batch *self) {
     return (waiting *)(self->queue + self->first);
 }
 
-static int is_late(batch *self, double now) { return self->queued && now - oldest(self)->came > self->patience; }
-
 /* Leave the request in `slot` to the owner. Returns whether there was room: not too many may wait for him, nor too long. */
 static int leave(batch *self, uint32_t slot, uint32_t name_length, double now) {
     const struct mmsghdr *message = &self->turn.in[slot];
-    if (name_length && self->stands && is_late(self, now)) return 0;
+    if (name_length && self->stands && self->queued && now - oldest(self)->came > self->patience) return 0;
     uint32_t octets = room_of(message->msg_len), at = self->end;
     int wrapped = self->queued && self->first >= at;
     uint32_t room = wrapped ? self->first - at : QUEUE - at;
@@ -489,9 +487,10 @@ batch *batch_open(int fd, uint32_t id_at, uint32_t entries, uint64_t seed0, uint
 }
 
 /* Where more comes than the owner can do, each who joins the queue would wait until nobody waits for his reply any more.
- * So newcomers are turned away while the oldest has waited for too long, and those who are let in are answered in time. */
-static void note_wait(batch *self, double now) {
-    if (is_late(self, now)) {
+ * So newcomers are turned away while the oldest has waited for too long, and those who are let in are answered in time.
+ * `least` is how long the last who was taken has waited: while that is little, the owner keeps up, if late. */
+static void note_wait(batch *self, double least, double now) {
+    if (least > self->patience) {
         if (!self->late_since) self->late_since = now;
         if (now - self->late_since >= STANDING) self->stands = 1;
         self->late_at = now;
@@ -512,16 +511,18 @@ void batch_patience(batch *self, double seconds) {
 /* Take what was left, in the order it came, at most BATCH; it is there until the next take. */
 int32_t batch_take(batch *self, double now) {
     int32_t count = 0;
+    double least = 0;
     if (!self) return 0;
     pthread_mutex_lock(&self->lock);
-    note_wait(self, now);
     for (; self->queued && count < BATCH; count++, self->queued--) {
         const waiting *it = oldest(self);
         self->lengths[count] = it->length, self->name_lengths[count] = it->name_length;
         self->names[count] = it->name;
         memcpy(self->requests[count], it + 1, it->length);
+        least = now - it->came;
         self->first += room_of(it->length);
     }
+    note_wait(self, least, now);
     if (!self->queued) {
         self->first = self->end = 0;
         eventfd_t none;
