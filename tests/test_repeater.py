@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.processes import on_core
 from fastvhost.faces import compiled
 from fastvhost.faces.batch import BATCH
 from fastvhost.faces.compiled import LIBRARY, Repeater
@@ -30,6 +31,7 @@ NOW = 1_000.0
 FOR_EVER = 1e9
 WITHIN = 10.0
 KNOWN = b"IDknown"
+FIRST_CORE = min(os.sched_getaffinity(0))
 
 
 class Rig:
@@ -409,21 +411,11 @@ def scheduled(policy: int, priority: int = 0) -> Iterator[None]:
         os.sched_setscheduler(0, *before)
 
 
-@contextmanager
-def on_one_core() -> Iterator[None]:
-    core, *_ = cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
 def test_owner_stands_in_for_a_thread_that_waits_for_its_core() -> None:
     if not may_come_first():
         pytest.skip("no real-time scheduling here")
     # With this policy the thread has its turn when its owner waits, and not before.
-    with on_one_core(), scheduled(os.SCHED_FIFO, 1), closing(Rig()) as rig:
+    with on_core(FIRST_CORE), scheduled(os.SCHED_FIFO, 1), closing(Rig()) as rig:
         rig.put(KNOWN, b"IDxx....reply")
         rig.client.setblocking(False)
         rig.client.send(KNOWN)
@@ -443,7 +435,7 @@ def test_owner_stands_in_for_a_thread_that_waits_for_its_core() -> None:
 def test_nobody_stands_in_for_a_thread_that_comes_first() -> None:
     if not may_come_first():
         pytest.skip("no real-time scheduling here")
-    with on_one_core(), closing(Rig()) as rig:
+    with on_core(FIRST_CORE), closing(Rig()) as rig:
         rig.put(KNOWN, b"IDxx....reply")
         wait_until(lambda: os.sched_getscheduler(rig.thread) == os.SCHED_RR)
         with scheduled(os.SCHED_FIFO, 10):  # before that thread
