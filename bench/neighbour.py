@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.command import parse, parser_of, reported
 from bench.generator import Load, generate
+from bench.open_loop import median_of_known, written
 from bench.peers import DNS_PEERS, find_program, start_dns_peer
 from bench.processes import pin
 from bench.rig import Rig
@@ -131,15 +131,10 @@ def _rows(runs: Sequence[_Run]) -> Iterator[tuple[str, ...]]:
             server,
             "a busy process" if neighbour else "none",
             *(
-                _median([getattr(run, figure) for run in of_scene])
+                written(median_of_known(getattr(run, figure) for run in of_scene))
                 for figure in ("p50", "p99", "p999", "lost", "unknown_per_second")
             ),
         )
-
-
-def _median(figures: Sequence[float | None]) -> str:
-    known = [figure for figure in figures if figure is not None]
-    return f"{median(known):,.0f}" if known else "-"
 
 
 def _parser() -> argparse.ArgumentParser:

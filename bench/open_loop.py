@@ -10,7 +10,18 @@ from bench.processes import Server
 from bench.rig import Rig
 from tools.table import plain
 
-__all__ = ["HEADINGS", "SHARES", "Latency", "capacity", "latencies", "latency", "medians", "print_medians"]
+__all__ = [
+    "HEADINGS",
+    "SHARES",
+    "Latency",
+    "capacity",
+    "latencies",
+    "latency",
+    "median_of_known",
+    "medians",
+    "print_medians",
+    "written",
+]
 
 SHARES = (0.1, 0.5, 0.8)
 """Of capacity."""
@@ -68,17 +79,24 @@ class Latency:
             f"{self.unknown_rate:,.0f}",
             f"{self.sent:,}",
             f"{self.lost:,}",
-            _written(self.p50),
-            _written(self.p99),
-            "-".join(map(_written, self.p99_of_runs)) or "-",
-            _written(self.p999),
-            _written(self.highest),
+            written(self.p50),
+            written(self.p99),
+            "-".join(map(written, self.p99_of_runs)) or "-",
+            written(self.p999),
+            written(self.highest),
             f"{self.waited:,.0f}",
         )
 
 
-def _written(microseconds: float | None) -> str:
-    return "-" if microseconds is None else f"{microseconds:,.0f}"
+def written(figure: float | None) -> str:
+    """As it stands in a table."""
+    return "-" if figure is None else f"{figure:,.0f}"
+
+
+def median_of_known(figures: Iterable[float | None]) -> float | None:
+    """Without those that a run has not; None where none has it."""
+    known = [figure for figure in figures if figure is not None]
+    return median(known) if known else None
 
 
 def capacity(load: Load, rig: Rig, seconds: float) -> float:
@@ -148,10 +166,6 @@ def latencies(
 def medians(runs: Sequence[Latency]) -> Latency:
     """Of runs of one scene and share: medians, but all that were sent and lost."""
 
-    def middle(values: Iterable[float | None]) -> float | None:
-        among = [value for value in values if value is not None]
-        return median(among) if among else None
-
     p99s = [run.p99 for run in runs if run.p99 is not None]
     return replace(
         runs[0],
@@ -159,11 +173,11 @@ def medians(runs: Sequence[Latency]) -> Latency:
         unknown_rate=median(run.unknown_rate for run in runs),
         sent=sum(run.sent for run in runs),
         lost=sum(run.lost for run in runs),
-        p50=middle(run.p50 for run in runs),
-        p99=middle(run.p99 for run in runs),
+        p50=median_of_known(run.p50 for run in runs),
+        p99=median_of_known(run.p99 for run in runs),
         p99_of_runs=(min(p99s), max(p99s)) if p99s else (),
-        p999=middle(run.p999 for run in runs),
-        highest=middle(run.highest for run in runs),
+        p999=median_of_known(run.p999 for run in runs),
+        highest=median_of_known(run.highest for run in runs),
         waited=median(run.waited for run in runs),
     )
 

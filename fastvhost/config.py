@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from typing import NamedTuple
 
 __all__ = [
+    "DNS_PORT",
     "AttributeType",
     "Attributes",
     "Cache",
@@ -34,6 +35,9 @@ __all__ = [
 ]
 
 Network = IPv4Network | IPv6Network
+
+DNS_PORT = 53
+"""Of a DNS server that is named without one."""
 
 
 class Transport(Enum):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvhost.config import (
+    DNS_PORT,
     Attributes,
     AttributeType,
     Cache,
@@ -52,7 +53,6 @@ from fastvhost.toml_readers import (
 
 __all__ = ["load_config", "parse_config", "parse_endpoint"]
 
-_DNS_PORT = 53
 _DAY = 86_400
 _MAX_PORT = 65_535
 _MAX_TTL = 2**31 - 1
@@ -178,7 +178,7 @@ def _ports(value: object) -> frozenset[int]:
 
 
 def _dns_server(value: object) -> Endpoint:
-    return _server(value, default_port=_DNS_PORT)
+    return _server(value, default_port=DNS_PORT)
 
 
 def _server(value: object, *, default_port: int) -> Endpoint:

@@ -91,6 +91,13 @@ class Rig:
     def requests(self, count: int) -> list[bytes]:
         return [octets for octets, _ in self.taken(count)]
 
+    def all_left(self, now: float) -> list[tuple[bytes, object]]:
+        """What turns take until nothing is left."""
+        left: list[tuple[bytes, object]] = []
+        while taken := self.batch.turn(now):
+            left += taken
+        return left
+
     def received(self, count: int) -> None:
         """Wait until the thread has seen so many datagrams beside the first."""
         wait_until(lambda: self.batch.counters().received >= count + 1)
@@ -229,10 +236,7 @@ def test_reply_that_is_due_for_a_look_is_renewed_when_too_many_others_wait(rig: 
             assert count < 4_000
     rig.client.send(KNOWN)
     assert rig.client.recv(100).endswith(b"reply")
-    left: list[tuple[bytes, object]] = []
-    while taken := rig.batch.turn(NOW):
-        left += taken
-    assert left[-1] == (KNOWN, None)
+    assert rig.all_left(NOW)[-1] == (KNOWN, None)
 
 
 def test_stop_gives_what_was_left_and_receives_nothing_more(rig: Rig) -> None:
@@ -322,6 +326,11 @@ class Standing(Rig):
         self.received(self._sent)
         return self.batch.counters().overrun == overrun
 
+    def stand(self) -> None:
+        """Have waited for too long for a while."""
+        for later in (0.0, 0.2):
+            self.take(later)
+
     def take(self, later: float) -> int:
         """Take a turn so many seconds after the first could have been; return how many that took."""
         return len(self.batch.turn(NOW + 1_000.0 + later))
@@ -350,15 +359,11 @@ def test_newcomers_are_turned_away_once_all_have_waited_for_too_long_for_a_while
 
 def test_known_hosts_are_answered_and_renewed_where_newcomers_are_turned_away(standing: Standing) -> None:
     standing.put(KNOWN, b"IDxx....reply", look_at=NOW)
-    for later in (0.0, 0.2):
-        standing.take(later)
+    standing.stand()
     assert not standing.request()
     standing.client.send(KNOWN)
     assert standing.client.recv(100).endswith(b"reply")
-    left: list[tuple[bytes, object]] = []
-    while taken := standing.batch.turn(NOW + 1_000.3):
-        left += taken
-    assert left[-1] == (KNOWN, None)
+    assert standing.all_left(NOW + 1_000.3)[-1] == (KNOWN, None)
 
 
 def test_queue_does_not_stand_while_the_youngest_has_not_waited_for_too_long(rig: Rig) -> None:
@@ -376,8 +381,7 @@ def test_queue_does_not_stand_while_the_youngest_has_not_waited_for_too_long(rig
 
 
 def test_newcomers_are_let_in_while_the_oldest_has_not_waited_for_too_long(standing: Standing) -> None:
-    for later in (0.0, 0.2):
-        standing.take(later)
+    standing.stand()
     standing.batch.set_patience(FOR_EVER)
     assert standing.request()
     standing.batch.set_patience(0.0)
@@ -385,8 +389,7 @@ def test_newcomers_are_let_in_while_the_oldest_has_not_waited_for_too_long(stand
 
 
 def test_queue_that_is_short_for_a_while_stands_no_more(standing: Standing) -> None:
-    for later in (0.0, 0.2):
-        standing.take(later)
+    standing.stand()
     while standing.take(0.4):
         pass
     assert standing.request()  # nobody is before it
@@ -412,8 +415,6 @@ def scheduled(policy: int, priority: int = 0) -> Iterator[None]:
 
 
 def test_owner_stands_in_for_a_thread_that_waits_for_its_core() -> None:
-    if not may_come_first():
-        pytest.skip("no real-time scheduling here")
     # With this policy the thread has its turn when its owner waits, and not before.
     with on_core(FIRST_CORE), scheduled(os.SCHED_FIFO, 1), closing(Rig()) as rig:
         rig.put(KNOWN, b"IDxx....reply")

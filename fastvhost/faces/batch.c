@@ -50,9 +50,10 @@ enum {
 #endif
 #define OFTEN 2e-3  /* seconds, */
 #define SELDOM 2e-2 /* and without such requests */
+#define SHORTEST_REST 5e-6 /* what is shorter is but the time of a system call */
+
 /* A queue that has been too long for so many seconds is no pause of the owner that he works off (RFC 8289, 4.2). */
 #define STANDING 0.1
-#define SHORTEST_REST 5e-6 /* what is shorter is but the time of a system call */
 
 typedef struct {
     uint8_t octets[16]; /* IPv4 as ::ffff:a.b.c.d */
@@ -210,6 +211,7 @@ static entry **link_to(batch *self, uint64_t hash, const uint8_t *key, size_t oc
 
 static uint32_t room_of(uint32_t length) { return (sizeof(waiting) + length + 7) & ~7u; }
 
+/* Of a queue that is not empty. */
 static const waiting *oldest(batch *self) {
     if (QUEUE - self->first < sizeof(waiting) || ((waiting *)(self->queue + self->first))->length == WRAP)
         self->first = 0;

@@ -3,14 +3,12 @@
 from ipaddress import ip_address
 from pathlib import Path
 
-from fastvhost.config import Endpoint
+from fastvhost.config import DNS_PORT, Endpoint
 from fastvhost.errors import ConfigError
 
 __all__ = ["RESOLV_CONF", "system_servers"]
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-
-_DNS_PORT = 53
 
 
 def system_servers() -> tuple[Endpoint, ...]:
@@ -22,7 +20,7 @@ def system_servers() -> tuple[Endpoint, ...]:
     try:
         lines = map(str.split, RESOLV_CONF.read_text(errors="replace").splitlines())
         named = [words[1] for words in lines if words[:1] == ["nameserver"] and len(words) > 1]
-        servers = tuple(Endpoint(str(ip_address(address)), _DNS_PORT) for address in named)
+        servers = tuple(Endpoint(str(ip_address(address)), DNS_PORT) for address in named)
     except OSError as error:
         raise _unusable(f"cannot be read: {error.strerror}") from error
     except ValueError as error:
